@@ -1,0 +1,183 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::dtype::DType;
+use crate::schema::Field;
+
+const PAGE: usize = 4096;
+
+fn plan(schema: Schema) -> Plan {
+    Plan {
+        schema,
+        slots: 4,
+        participants: 64,
+        huge: false,
+        page: PAGE,
+    }
+}
+
+fn bytes(len: usize) -> Schema {
+    Schema::scalar(DType::U8).array(len)
+}
+
+fn origin() -> Origin {
+    Origin {
+        instance: [7; 16],
+        created_ns: 1,
+        creator_pid: 2,
+        creator_uid: 3,
+    }
+}
+
+fn sample() -> (Header, Vec<u8>) {
+    let fields = vec![
+        Field::new("time", 0, Schema::scalar(DType::F64)),
+        Field::new("gain", 8, Schema::scalar(DType::F32).array(2)),
+    ];
+    Header::new(
+        plan(Schema::structure("Sample", 16, 8, fields).array(3)),
+        origin(),
+    )
+    .unwrap()
+}
+
+fn decode(bytes: &[u8], file_len: usize) -> Result<Header, Defect> {
+    Header::decode(bytes, file_len as u64, PAGE)
+}
+
+#[test]
+fn reads_back_what_it_wrote() {
+    let (header, bytes) = sample();
+    assert_eq!(
+        header_len(&bytes, header.layout.total as u64),
+        Ok(bytes.len())
+    );
+    assert_eq!(decode(&bytes, header.layout.total), Ok(header));
+}
+
+#[test]
+fn small_frames_take_lines_and_large_ones_pages() {
+    let stride = |len| Layout::new(&plan(bytes(len)), 100).unwrap().stride;
+    assert_eq!(stride(1), 128);
+    assert_eq!(stride(129), 256);
+    assert_eq!(stride(PAGE - 1), PAGE);
+    assert_eq!(stride(PAGE + 1), 2 * PAGE);
+}
+
+#[test]
+fn overhead_at_the_defaults_is_four_pages() {
+    let layout = Layout::new(&plan(bytes(PAGE)), 100).unwrap();
+    assert_eq!(layout.total - 4 * PAGE, 4 * PAGE);
+}
+
+#[test]
+fn refuses_what_does_not_fit_the_address_space() {
+    assert_eq!(Layout::new(&plan(bytes(usize::MAX)), 100), None);
+    assert_eq!(
+        Layout::new(&plan(bytes(isize::MAX.unsigned_abs() / 3)), 100),
+        None
+    );
+    let refused = Header::new(plan(bytes(isize::MAX.unsigned_abs() / 3)), origin());
+    assert_eq!(refused.unwrap_err(), PlanDefect::TooLarge);
+}
+
+#[test]
+fn says_what_is_wrong_with_a_file() {
+    let (header, bytes) = sample();
+    let total = header.layout.total;
+    assert_eq!(decode(&[], 0), Err(Defect::Foreign("it is empty")));
+    assert!(matches!(
+        decode(b"something else", 14),
+        Err(Defect::Foreign(_))
+    ));
+    assert!(matches!(
+        decode(&bytes[..100], 100),
+        Err(Defect::Corrupt("its file", _))
+    ));
+    assert!(matches!(
+        decode(&bytes, total - 1),
+        Err(Defect::Corrupt("its file", _))
+    ));
+
+    let with = |at: usize, byte: u8| {
+        let mut bytes = bytes.clone();
+        bytes[at] = byte;
+        decode(&bytes, total).unwrap_err()
+    };
+    assert!(matches!(with(8, 9), Defect::Other("byte order", ..)));
+    assert_eq!(
+        with(12, 9),
+        Defect::Other("format version", 9, VERSION.into())
+    );
+    assert!(matches!(
+        Header::decode(&bytes, total as u64, 65536),
+        Err(Defect::Other(..))
+    ));
+    assert!(matches!(
+        with(72, 5),
+        Defect::Corrupt("the header's checksum", _)
+    ));
+}
+
+/// Gives a header that was changed the checksum that it needs.
+fn sign(bytes: &mut [u8]) {
+    let (fixed, schema) = bytes.split_at_mut(HEADER_LEN);
+    let raw = RawHeader::mut_from_bytes(fixed).unwrap();
+    raw.checksum = 0;
+    raw.checksum = checksum(raw, schema);
+}
+
+proptest! {
+    #[test]
+    fn every_part_lies_behind_the_one_before(
+        len in 1_usize..10_000_000,
+        slots in MIN_SLOTS..=MAX_SLOTS,
+        participants in 1..=MAX_PARTICIPANTS,
+        huge in any::<bool>(),
+        schema_len in 1_usize..10_000,
+    ) {
+        let schema = bytes(len);
+        let plan = Plan { schema, slots, participants, huge, page: PAGE };
+        let layout = Layout::new(&plan, schema_len).unwrap();
+        prop_assert!(HEADER_LEN + schema_len <= layout.control);
+        prop_assert!(layout.control + layout.control_len <= layout.data);
+        prop_assert!(len <= layout.stride && layout.stride.is_multiple_of(LINE));
+        prop_assert!(layout.stride * slots <= layout.data_len);
+        prop_assert_eq!(layout.data + layout.data_len, layout.total);
+        prop_assert_eq!((layout.control % PAGE, layout.data % PAGE), (0, 0));
+        prop_assert!(!huge || layout.data.is_multiple_of(HUGE_PAGE));
+    }
+
+    /// With a checksum that fits, so that the checks behind it are reached.
+    #[test]
+    fn changed_headers_are_refused_or_agree_with_themselves(
+        changes in proptest::collection::vec((12_usize..400, any::<u8>()), 1..4),
+    ) {
+        let (header, mut bytes) = sample();
+        for (at, byte) in changes {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        sign(&mut bytes);
+        if let Ok(changed) = decode(&bytes, header.layout.total) {
+            prop_assert_eq!(changed.layout.total, header.layout.total);
+            let (again, _) = Header::new(changed.plan.clone(), changed.origin).unwrap();
+            prop_assert_eq!(again, changed);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_refused_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        magic in any::<bool>(),
+    ) {
+        let mut bytes = bytes;
+        if magic && bytes.len() > 16 {
+            bytes[..8].copy_from_slice(&MAGIC);
+            bytes[8..12].copy_from_slice(&BYTE_ORDER.to_ne_bytes());
+            bytes[12..16].copy_from_slice(&VERSION.to_ne_bytes());
+        }
+        let _ = header_len(&bytes, bytes.len() as u64);
+        prop_assert!(decode(&bytes, bytes.len()).is_err());
+    }
+}

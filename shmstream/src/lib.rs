@@ -1,0 +1,72 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+// Under loom the protocol stands alone, and what it offers to the rest has no callers.
+#![cfg_attr(shmstream_loom, allow(dead_code, unused_imports))]
+
+mod protocol;
+mod sync;
+
+#[cfg(not(shmstream_loom))]
+mod dtype;
+#[cfg(not(shmstream_loom))]
+mod error;
+#[cfg(not(shmstream_loom))]
+mod layout;
+#[cfg(not(shmstream_loom))]
+mod name;
+#[cfg(not(shmstream_loom))]
+mod os;
+#[cfg(not(shmstream_loom))]
+mod payload;
+#[cfg(not(shmstream_loom))]
+mod pod;
+#[cfg(not(shmstream_loom))]
+mod region;
+#[cfg(not(shmstream_loom))]
+mod schema;
+#[cfg(not(shmstream_loom))]
+mod stream;
+#[cfg(not(shmstream_loom))]
+mod write_lock;
+
+#[cfg(not(shmstream_loom))]
+pub use {
+    dtype::DType,
+    error::{Error, Result},
+    name::StreamName,
+    payload::{GpuPayload, ShmPayload},
+    pod::{Bool, Pod},
+    schema::{Field, Item, Schema, StructSchema},
+    shmstream_derive::ShmPayload,
+    stream::{
+        Builder, Frame, FrameInfo, Link, Loan, LockGuard, OwnedFrame, Purged, Stream, list, purge,
+        unlink,
+    },
+};
+
+#[cfg(not(shmstream_loom))]
+#[doc(no_inline)]
+pub use half::{bf16, f16};
+
+/// The long-form pages.
+#[cfg(not(shmstream_loom))]
+pub mod docs {
+    #[doc = include_str!("../docs/design.md")]
+    pub mod design {}
+    #[doc = include_str!("../docs/limitations.md")]
+    pub mod limitations {}
+    #[doc = include_str!("../docs/protocol.md")]
+    pub mod protocol {}
+}
+
+/// What the output of the derive names. Not for use by hand, and not covered by any promise.
+#[cfg(not(shmstream_loom))]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::payload::derived::{
+        FieldAt, FieldLayout, FieldType, GpuFieldType, Layout, check_align, check_end, check_field,
+        schema_of,
+    };
+    pub use crate::payload::{GpuPayload, ShmPayload};
+    pub use crate::schema::Schema;
+}

@@ -1,0 +1,13 @@
+//! The operating system: files, mappings, locks, futexes, clocks.
+//!
+//! Everything goes through `rustix` and `memmap2`, whose functions are safe to call; what they lack
+//! is in `sys`, the only file here with `unsafe`.
+
+pub(crate) mod clock;
+pub(crate) mod fork;
+pub(crate) mod futex;
+pub(crate) mod lock;
+pub(crate) mod map;
+pub(crate) mod shm;
+pub(crate) mod space;
+mod sys;

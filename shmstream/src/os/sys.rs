@@ -1,0 +1,73 @@
+//! The three calls that `rustix` lacks: open-file-description range locks, a hook behind `fork`,
+//! and replacing a descriptor by number.
+#![allow(unsafe_code)]
+// This file guarantees that each call gets arguments which are valid for its duration, and that the
+// hook does only what POSIX allows in a forked child: calls that are async-signal-safe.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+/// What to do with the lock on a byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Take it if nobody has it.
+    Try,
+    /// Take it, and wait for it.
+    Wait,
+    /// Give it back.
+    Release,
+}
+
+/// Takes or gives back the exclusive lock on one byte, for the open file description behind `file`.
+///
+/// The byte need not exist. Returns `false` when another open file description holds it.
+pub(crate) fn lock_byte(file: BorrowedFd<'_>, byte: u64, request: Request) -> io::Result<bool> {
+    let (command, kind) = match request {
+        Request::Try => (libc::F_OFD_SETLK, libc::F_WRLCK),
+        Request::Wait => (libc::F_OFD_SETLKW, libc::F_WRLCK),
+        Request::Release => (libc::F_OFD_SETLK, libc::F_UNLCK),
+    };
+    // `flock64`'s fields differ in width from platform to platform, and all values here are small.
+    let lock = libc::flock64 {
+        l_type: kind.try_into().map_err(io::Error::other)?,
+        l_whence: libc::SEEK_SET.try_into().map_err(io::Error::other)?,
+        l_start: byte.try_into().map_err(io::Error::other)?,
+        l_len: 1,
+        // The kernel asks for zero here with open-file-description locks.
+        l_pid: 0,
+    };
+    // SAFETY: `fcntl` with these commands reads one `flock64`; `lock` is one and outlives the call.
+    // The descriptor is open: it is borrowed.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw const lock) };
+    if result == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Has `hook` called in every child that this process forks, before `fork` returns there.
+///
+/// The hook may call only what is async-signal-safe.
+pub(crate) fn at_fork_in_child(hook: extern "C" fn()) -> io::Result<()> {
+    // SAFETY: `pthread_atfork` asks for functions that may be called at any later `fork`: `hook` is
+    // a function, which lives as long as the program, and touches nothing that a fork can leave
+    // half changed (atomics and `dup3` only, see `fork.rs`).
+    match unsafe { libc::pthread_atfork(None, None, Some(hook)) } {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// Makes the descriptor number `target` stand for the file of `source`, closing what it stood for.
+///
+/// Async-signal-safe. For the child of a fork, which must let go of its parent's locks.
+pub(crate) fn replace(source: BorrowedFd<'_>, target: RawFd) {
+    // SAFETY: `dup3` asks for nothing but numbers. The owner of `target` keeps owning an open
+    // descriptor; only the caller in `fork.rs` uses this, on descriptors that this crate owns, in a
+    // child where no other thread exists.
+    let _ = unsafe { libc::dup3(source.as_raw_fd(), target, libc::O_CLOEXEC) };
+}

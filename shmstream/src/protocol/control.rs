@@ -1,0 +1,344 @@
+//! The control block: every word that processes share and change.
+
+use super::Signal;
+use crate::sync::{AtomicU32, AtomicU64, Label, Ordering, handshake_load, handshake_or, ordering};
+
+/// Most slots of a stream: `latest` keeps the slot in six bits, a row its pins in 64.
+pub(crate) const MAX_SLOTS: usize = 64;
+/// Most rows of the participant table: as many bits as `attached` has.
+pub(crate) const MAX_PARTICIPANTS: usize = 1024;
+
+const SLOT_BITS: u32 = MAX_SLOTS.trailing_zeros();
+
+/// The words that belong to the stream as a whole. All zero is a stream without a frame.
+///
+/// A line is 128 bytes, since processors fetch lines of 64 bytes in pairs.
+#[repr(C)]
+pub(crate) struct Head {
+    pub(super) publication: Publication,
+    lock: LockWords,
+    attached: Attached,
+}
+
+/// What a publish writes and a reader loads first.
+#[repr(C, align(128))]
+pub(super) struct Publication {
+    /// Written by the writer, loaded by everybody: `count << 6 | slot`, zero before the first frame.
+    /// A writer that dies before it stores leaves the frame before as the latest.
+    pub(super) latest: AtomicU64,
+    /// Fired by the writer behind `latest`; readers without a new frame sleep on it. Beside `latest`
+    /// because the writer has just written that line.
+    notify: Signal,
+    /// Written and read by the writer: the slot that was the latest before, a hint at the one that
+    /// is in the cache. Any value is allowed.
+    pub(super) previous: AtomicU32,
+}
+
+/// The words around the write lock; the lock itself is the kernel's.
+#[repr(C, align(128))]
+struct LockWords {
+    /// Written by the holder of the write lock: one more than its row, or zero when it signs off.
+    /// A holder that dies leaves its row behind, which tells the next one to tidy up.
+    holder: AtomicU32,
+    /// Fired by whoever releases the write lock; those who want it until a deadline sleep on it.
+    released: Signal,
+    /// Fired by readers when they unpin; a writer without a free slot sleeps on it.
+    freed: Signal,
+    /// Written by whoever takes the stream's name away, through the file and not through this
+    /// mapping: [`UNLINKED`]. Loaded by writers. Never cleared.
+    flags: AtomicU32,
+}
+
+/// What [`LockWords::flags`] holds once the stream has lost its name.
+pub(crate) const UNLINKED: u32 = 1;
+
+impl Head {
+    /// Where the flags are, in bytes from the start of the control block.
+    pub(crate) const FLAGS_OFFSET: usize = std::mem::offset_of!(Self, lock.flags);
+
+    /// Signs off, before the caller releases the write lock.
+    pub(crate) fn sign_off(&self) {
+        self.lock.holder.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns the signal that those sleep on who want the write lock until a deadline.
+    pub(crate) const fn released(&self) -> &Signal {
+        &self.lock.released
+    }
+}
+
+/// One bit for each row that may hold pins.
+#[repr(C, align(128))]
+struct Attached([AtomicU64; MAX_PARTICIPANTS / 64]);
+
+/// One slot's state and the header of the frame in it.
+///
+/// The header lies beside the state and not before the payload, so that a reader finds both on the
+/// line that it has to load anyway.
+#[repr(C, align(128))]
+pub(crate) struct Slot {
+    /// Written by the writer, loaded by readers: see the table in the module's documentation. A
+    /// writer that dies leaves it odd, or `2·count` with a count that `latest` never reached.
+    pub(super) state: AtomicU64,
+    pub(super) frame: FrameHeader,
+}
+
+/// The frame header, less the count, which is in the state. Written by the writer that claimed the
+/// slot, read by readers that pinned it.
+#[repr(C)]
+pub(super) struct FrameHeader {
+    frame_id: AtomicU64,
+    realtime_ns: AtomicU64,
+    monotonic_ns: AtomicU64,
+}
+
+/// The frame header as plain values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FrameWords {
+    pub(crate) frame_id: u64,
+    pub(crate) realtime_ns: u64,
+    pub(crate) monotonic_ns: u64,
+}
+
+/// One row of the participant table.
+///
+/// The row belongs to whoever holds the kernel lock that stands for it, and only the owner writes
+/// to it. A participant that dies leaves everything as it was; the next to take the kernel lock
+/// clears it.
+#[repr(C, align(128))]
+pub(crate) struct Row {
+    /// Loaded by the writer: one bit for each slot that the participant pins.
+    pub(super) pins: AtomicU64,
+    /// Loaded by whoever asks: the process, as it is numbered in its own PID namespace.
+    pid: AtomicU32,
+}
+
+impl FrameHeader {
+    // Relaxed: the header is written between Claim and Publish and read between Validate and
+    // Unpin, like the payload, and is ordered with it.
+    #[inline]
+    pub(super) fn store(&self, words: FrameWords) {
+        self.frame_id.store(words.frame_id, Ordering::Relaxed);
+        self.realtime_ns.store(words.realtime_ns, Ordering::Relaxed);
+        self.monotonic_ns
+            .store(words.monotonic_ns, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn load(&self) -> FrameWords {
+        FrameWords {
+            frame_id: self.frame_id.load(Ordering::Relaxed),
+            realtime_ns: self.realtime_ns.load(Ordering::Relaxed),
+            monotonic_ns: self.monotonic_ns.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A view of the control block of one stream.
+#[derive(Clone, Copy)]
+pub(crate) struct Control<'a> {
+    pub(super) head: &'a Head,
+    pub(super) slots: &'a [Slot],
+    pub(super) rows: &'a [Row],
+}
+
+pub(super) const fn pack(count: u64, slot: usize) -> u64 {
+    count << SLOT_BITS | slot as u64
+}
+
+/// Splits `latest` into count and slot; the slot is below [`MAX_SLOTS`], and no more than that.
+pub(super) const fn unpack(latest: u64) -> (u64, usize) {
+    #[expect(clippy::cast_possible_truncation, reason = "six bits")]
+    let slot = (latest % MAX_SLOTS as u64) as usize;
+    (latest >> SLOT_BITS, slot)
+}
+
+impl<'a> Control<'a> {
+    /// Joins the parts of a control block.
+    pub(crate) const fn new(head: &'a Head, slots: &'a [Slot], rows: &'a [Row]) -> Self {
+        Self { head, slots, rows }
+    }
+
+    /// Returns the words that belong to the stream as a whole.
+    #[inline]
+    pub(crate) const fn head(self) -> &'a Head {
+        self.head
+    }
+
+    /// Returns the count of the latest frame, zero before the first.
+    #[inline]
+    pub(crate) fn count(self) -> u64 {
+        // Relaxed: nothing is read on the strength of it.
+        unpack(self.head.publication.latest.load(Ordering::Relaxed)).0
+    }
+
+    /// Returns the count of the latest frame, after [`Signal::arm`] and before the sleep.
+    #[inline]
+    pub(crate) fn recheck(self) -> u64 {
+        // Recheck: pairs with Publish.
+        let latest = &self.head.publication.latest;
+        unpack(handshake_load(Label::Recheck, &[Label::Arm], latest)).0
+    }
+
+    /// Returns the signal that readers without a new frame sleep on.
+    #[inline]
+    pub(crate) const fn notify(self) -> &'a Signal {
+        &self.head.publication.notify
+    }
+
+    /// Returns the signal that a writer without a free slot sleeps on.
+    #[inline]
+    pub(crate) const fn freed(self) -> &'a Signal {
+        &self.head.lock.freed
+    }
+
+    /// Returns whether the stream's name may have been taken away.
+    #[inline]
+    pub(crate) fn is_unlinked(self) -> bool {
+        // Relaxed: a hint to look at the file system, which has the truth.
+        self.head.lock.flags.load(Ordering::Relaxed) & UNLINKED != 0
+    }
+
+    /// Signs the write lock, which the caller has just taken, and returns whether the holder before
+    /// died with it.
+    pub(crate) fn sign_on(self, row: usize) -> bool {
+        let holder = &self.head.lock.holder;
+        // Relaxed, here and when signing off: read by the next holder, to whom the kernel's lock
+        // hands over what this one wrote, and by whoever wants to name the holder in a message.
+        let before = holder.load(Ordering::Relaxed);
+        holder.store(
+            u32::try_from(row + 1).unwrap_or(u32::MAX),
+            Ordering::Relaxed,
+        );
+        before != 0
+    }
+
+    /// Returns the row of the participant that holds the write lock, or died with it.
+    pub(crate) fn holder(self) -> Option<usize> {
+        // Relaxed: for messages.
+        let row = (self.head.lock.holder.load(Ordering::Relaxed) as usize).checked_sub(1)?;
+        (row < self.rows.len()).then_some(row)
+    }
+
+    /// Makes `row` one that writers scan. The caller holds its kernel lock.
+    ///
+    /// What the row's last owner left is cleared first.
+    pub(crate) fn attach(self, row: usize, pid: u32) {
+        let owned = &self.rows[row];
+        // Relaxed: a dead owner's pins protect nothing any more, and a writer that still sees them
+        // passes over a slot that is free.
+        owned.pins.store(0, Ordering::Relaxed);
+        owned.pid.store(pid, Ordering::Relaxed);
+        // Attach: pairs with Scan.
+        handshake_or(
+            Label::Attach,
+            &self.head.attached.0[row / 64],
+            1 << (row % 64),
+        );
+    }
+
+    /// Clears `row`. The caller holds its kernel lock, as its owner or after the owner's death.
+    pub(crate) fn detach(self, row: usize) {
+        let owned = &self.rows[row];
+        // Unpin, both: pairs with Scan. The writer learns that the row's reads are over from
+        // whichever of the two it sees.
+        let release = ordering(Label::Unpin, Ordering::Release);
+        owned.pins.store(0, release);
+        owned.pid.store(0, Ordering::Relaxed);
+        self.head.attached.0[row / 64].fetch_and(!(1 << (row % 64)), release);
+    }
+
+    /// Returns the rows that are attached, or whose owner died.
+    #[inline]
+    pub(crate) fn attached(self) -> impl Iterator<Item = usize> + use<'a> {
+        let words = self.rows.len().div_ceil(64);
+        let Self { head, rows, .. } = self;
+        let words = head.attached.0.iter().take(words).enumerate();
+        words
+            .flat_map(|(i, word)| {
+                // Scan: pairs with Attach.
+                let bits = handshake_load(Label::Scan, &[Label::Claim], word);
+                Bits(bits).map(move |bit| i * 64 + bit)
+            })
+            .take_while(move |&row| row < rows.len())
+    }
+
+    /// Returns the number of rows.
+    pub(crate) const fn participants(self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns the process that owns `row`, or did last.
+    pub(crate) fn pid(self, row: usize) -> u32 {
+        // Relaxed: for messages.
+        self.rows[row].pid.load(Ordering::Relaxed)
+    }
+
+    /// Returns the slots that `row` pins, one bit each.
+    #[inline]
+    pub(crate) fn pins(self, row: usize) -> u64 {
+        // Scan: pairs with Pin and Unpin.
+        handshake_load(Label::Scan, &[Label::Claim], &self.rows[row].pins)
+    }
+}
+
+/// The numbers of the bits that are set, lowest first.
+struct Bits(u64);
+
+impl Iterator for Bits {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let bit = self.0.trailing_zeros() as usize;
+        (self.0 != 0).then(|| {
+            self.0 &= self.0 - 1;
+            bit
+        })
+    }
+}
+
+#[cfg(test)]
+impl Head {
+    pub(super) fn new() -> Self {
+        Self {
+            publication: Publication {
+                latest: AtomicU64::new(0),
+                notify: Signal::new(),
+                previous: AtomicU32::new(0),
+            },
+            lock: LockWords {
+                holder: AtomicU32::new(0),
+                released: Signal::new(),
+                freed: Signal::new(),
+                flags: AtomicU32::new(0),
+            },
+            attached: Attached(std::array::from_fn(|_| AtomicU64::new(0))),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Slot {
+    pub(super) fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            state: zero(),
+            frame: FrameHeader {
+                frame_id: zero(),
+                realtime_ns: zero(),
+                monotonic_ns: zero(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+impl Row {
+    pub(super) fn new() -> Self {
+        Self {
+            pins: AtomicU64::new(0),
+            pid: AtomicU32::new(0),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How writers and readers of one stream keep out of each other's way.
+//!
+//! This module knows atomics and nothing else: no mapping, no payload, no system call. It runs as
+//! it is over shared memory and under loom. `docs/protocol.md` has the byte layout, the argument in
+//! full and the table of what a process that dies leaves behind.
+//!
+//! # Roles
+//!
+//! - The *writer* holds the write lock, so there is one at a time. It claims a slot, fills it, and
+//!   publishes it.
+//! - A *reader* owns a row of the participant table. It pins the latest slot, reads it, unpins it.
+//! - A *sleeper* waits for a [`Signal`] that another participant fires.
+//!
+//! # States of a slot
+//!
+//! | `state` | means | leaves by |
+//! |---|---|---|
+//! | 0 | never written | claim |
+//! | `2·count` | holds the frame of that count | claim |
+//! | odd | being rewritten, or given up in the middle | publish, or restore when a pin was found |
+//!
+//! # Orderings
+//!
+//! | label | operation | pairs with | without it |
+//! |---|---|---|---|
+//! | Claim | `state ← odd`, `SeqCst` | Validate | reader and writer miss each other: a pinned slot is rewritten |
+//! | Scan | load `attached`, `pins`, `SeqCst` | Pin, Attach; Unpin | as Claim; the frame is overwritten while its last reader still reads |
+//! | Pin | `pins ← mask`, `SeqCst` | Scan | as Claim |
+//! | Validate | load `state`, `SeqCst` | Claim | as Claim |
+//! | Attach | set bit in `attached`, `SeqCst` | Scan | the writer does not look at the row: as Claim |
+//! | Unpin | `pins ← mask`, release | Scan | as Scan |
+//! | Publish | `latest ← (count, slot)`, `SeqCst` | Observe; Recheck | the frame is read before it is there; a sleeper is missed |
+//! | Observe | load `latest`, acquire | Publish | the frame is read before it is there |
+//! | Arm | set the armed bit, `SeqCst` | Fire | a sleeper is missed |
+//! | Fire | load the signal, `SeqCst` | Arm | a sleeper is missed |
+//! | Recheck | load `latest`, `SeqCst` | Publish | a sleeper sleeps over a frame |
+//!
+//! Claim, Scan, Pin and Validate are a store-buffering pair: each side stores, then loads what the
+//! other stored. All four are `SeqCst`, so at least one side sees the other. If the writer sees the
+//! pin it takes another slot; if the reader sees the odd state it lets go without having read.
+
+mod control;
+#[cfg(not(shmstream_loom))]
+pub(crate) mod payload;
+mod read;
+mod signal;
+mod write;
+
+pub(crate) use control::{
+    Control, FrameWords, Head, MAX_PARTICIPANTS, MAX_SLOTS, Row, Slot, UNLINKED,
+};
+pub(crate) use read::{Pinned, Pins, Torn};
+pub(crate) use signal::Signal;
+pub(crate) use write::Occupied;
+
+#[cfg(all(test, shmstream_loom))]
+mod loom_tests;
+#[cfg(all(test, not(shmstream_loom)))]
+mod tests;

@@ -1,0 +1,552 @@
+//! A handle to a stream of any payload: attach, read, wait, claim, detach.
+
+use std::cell::Cell;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::frame::FrameInfo;
+use crate::error::{Error, Result};
+use crate::layout::{Defect, HEADER_LEN, Header, Origin, Plan, PlanDefect, header_len};
+use crate::name::StreamName;
+use crate::os::clock::Clock;
+use crate::os::fork::Unshared;
+use crate::os::map::Residency;
+use crate::os::shm::{Directory, FileId, Standing};
+use crate::os::{futex, lock};
+use crate::protocol::{Control, FrameWords, Head, Occupied, Pinned, Pins, Torn, UNLINKED};
+use crate::region::{Claim, Pin, Region};
+use crate::write_lock::{Held, LOOK_AGAIN, Patience, WriteLock};
+
+/// How often a reader looks for a new frame before it goes to sleep.
+const SPINS: u32 = 100;
+/// How long a writer without a free slot sleeps before it looks again; see `Pin`'s drop.
+const LOOK_FOR_SLOT: Duration = Duration::from_millis(1);
+
+/// What stands under a stream's name, seen from a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The stream of this handle.
+    Current,
+    /// Nothing: the stream was unlinked. Those who have it open go on as before.
+    Unlinked,
+    /// Another stream: this one was unlinked, and the name was used again.
+    Replaced,
+}
+
+/// A participant of a stream.
+///
+/// Neither `Sync` nor cheap to make: one thread uses it at a time, and another thread gets its own.
+pub(crate) struct Handle {
+    name: StreamName,
+    directory: Directory,
+    header: Header,
+    file: Arc<Unshared>,
+    region: Region,
+    pins: Pins,
+    lock: Arc<WriteLock>,
+    clock: Clock,
+    /// The count of the newest frame that this handle returned.
+    seen: Cell<u64>,
+    residency: Residency,
+    unlink_on_drop: bool,
+}
+
+/// What a handle wants of a new stream.
+pub(crate) struct Creation {
+    pub(crate) plan: Plan,
+    pub(crate) mode: u32,
+    pub(crate) residency: Residency,
+    pub(crate) unlink_on_drop: bool,
+}
+
+impl Handle {
+    /// Creates a stream and attaches to it.
+    pub(crate) fn create(name: &StreamName, creation: Creation) -> Result<Self> {
+        let Creation {
+            plan,
+            mode,
+            residency,
+            unlink_on_drop,
+        } = creation;
+        let directory = Directory::current();
+        // Before memory is reserved; `link` has the last word.
+        if directory.file(name).symlink_metadata().is_ok() {
+            return Err(taken(&directory, name));
+        }
+        let (header, bytes) = Header::new(plan, origin(name)?).map_err(|defect| match defect {
+            PlanDefect::Schema(reason) => Error::invalid(name, "payload", format!("has {reason}")),
+            PlanDefect::TooLarge => Error::TooLarge {
+                name: name.clone(),
+                needed: u64::MAX,
+                limit: isize::MAX.unsigned_abs() as u64,
+                limited_by: "the address space",
+            },
+        })?;
+        let file = directory.create(name, header.layout.total as u64, mode)?;
+        write_at(&file, &bytes, 0).map_err(|error| Error::os(name, "write the header", error))?;
+        // Attached before it has a name: nobody ever sees the stream without its creator.
+        let mut handle = Self::attach(name, directory, header, file, residency)?;
+        handle.region.prepare_writing(name, &handle.file)?;
+        handle
+            .directory
+            .link(name, &*handle.file)
+            .map_err(|error| match error {
+                Error::AlreadyExists { .. } => taken(&handle.directory, name),
+                error => error,
+            })?;
+        handle.unlink_on_drop = unlink_on_drop;
+        Ok(handle)
+    }
+
+    /// Attaches to a stream that exists.
+    pub(crate) fn open(name: &StreamName, any_owner: bool, residency: Residency) -> Result<Self> {
+        let directory = Directory::current();
+        let (file, file_len) = directory.open(name, any_owner)?;
+        let header = read_header(&directory, name, &file, file_len)?;
+        Self::attach(name, directory, header, file, residency)
+    }
+
+    /// Attaches to the same stream once more, as another participant.
+    pub(crate) fn attach_again(&self) -> Result<Self> {
+        self.check_fork()?;
+        // Another open file description, since locks belong to one. By descriptor and not by name,
+        // which may stand for another stream now.
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&self.file.as_fd());
+        let path = format!("/proc/self/fd/{descriptor}");
+        let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
+            .map_err(|error| Error::os(&self.name, "open its file once more", error))?;
+        let (directory, header) = (self.directory.clone(), self.header.clone());
+        Self::attach(&self.name, directory, header, file, self.residency)
+    }
+
+    fn attach(
+        name: &StreamName,
+        directory: Directory,
+        header: Header,
+        file: OwnedFd,
+        residency: Residency,
+    ) -> Result<Self> {
+        let watch = |error| Error::os(name, "prepare for forks", error);
+        let file = Arc::new(Unshared::new(file).map_err(watch)?);
+        let residency = Residency {
+            huge: header.plan.huge,
+            ..residency
+        };
+        let region = Region::map(name, &file, header.layout, residency)?;
+        let id = FileId::of(&*file).map_err(|error| Error::os(name, "look at its file", error))?;
+        let row = claim_row(name, &file, region.control())?;
+        Ok(Self {
+            name: name.clone(),
+            directory,
+            lock: WriteLock::of(id),
+            header,
+            file,
+            region,
+            pins: Pins::new(row),
+            clock: Clock::default(),
+            seen: Cell::new(0),
+            residency,
+            unlink_on_drop: false,
+        })
+    }
+
+    pub(crate) const fn name(&self) -> &StreamName {
+        &self.name
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.file(&self.name)
+    }
+
+    pub(crate) const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Returns the count of the latest frame; in a forked child, which has no mapping, that of the
+    /// newest that the handle returned.
+    pub(crate) fn count(&self) -> u64 {
+        match self.region.is_forked() {
+            true => self.seen(),
+            false => self.control().count(),
+        }
+    }
+
+    #[inline]
+    fn control(&self) -> Control<'_> {
+        self.region.control()
+    }
+
+    #[inline]
+    pub(crate) fn check_fork(&self) -> Result<()> {
+        if self.region.is_forked() {
+            return Err(self.forked());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn forked(&self) -> Error {
+        Error::Forked {
+            name: self.name.clone(),
+        }
+    }
+
+    /// Says what stands under the stream's name now.
+    pub(crate) fn link(&self) -> Result<Link> {
+        self.check_fork()?;
+        let standing = self.directory.standing(&self.name, &*self.file)?;
+        Ok(match standing {
+            Standing::Same => Link::Current,
+            Standing::Nothing => Link::Unlinked,
+            Standing::Other => Link::Replaced,
+        })
+    }
+
+    /// Takes the stream's name away.
+    pub(crate) fn unlink(&self) -> Result<()> {
+        self.check_fork()?;
+        let mark = || mark_unlinked(&self.name, &*self.file, &self.header);
+        match self.directory.unlink(&self.name, &*self.file, mark)? {
+            Standing::Same => Ok(()),
+            Standing::Nothing => Err(Error::NotFound {
+                name: self.name.clone(),
+                dir: self.directory.path().to_owned(),
+            }),
+            Standing::Other => Err(self.replaced()),
+        }
+    }
+
+    #[cold]
+    fn replaced(&self) -> Error {
+        Error::Replaced {
+            name: self.name.clone(),
+        }
+    }
+
+    // Reading.
+
+    /// Pins the latest frame, or returns `None` before the first.
+    #[inline(always)]
+    pub(crate) fn read(&self) -> Result<Option<(Pin<'_>, FrameInfo)>> {
+        self.check_fork()?;
+        let note = |pinned: Pinned| {
+            let seen = self.seen.get();
+            self.seen.set(seen.max(pinned.count));
+            FrameInfo::new(pinned.count, pinned.frame, seen)
+        };
+        match self.region.pin_latest(&self.pins, note) {
+            Ok(frame) => Ok(frame),
+            Err(torn) => Err(self.torn(torn)),
+        }
+    }
+
+    /// Pins the latest frame if it is newer than the newest that this handle returned.
+    #[inline]
+    pub(crate) fn read_new(&self) -> Result<Option<(Pin<'_>, FrameInfo)>> {
+        self.check_fork()?;
+        if self.control().count() > self.seen.get() {
+            self.read()
+        } else {
+            Ok(None)
+        }
+    }
+
+    pub(crate) const fn seen(&self) -> u64 {
+        self.seen.get()
+    }
+
+    /// Pins the latest frame once its count is above `count`, or returns `None` when patience runs
+    /// out first.
+    pub(crate) fn wait_after(
+        &self,
+        count: u64,
+        patience: Patience,
+    ) -> Result<Option<(Pin<'_>, FrameInfo)>> {
+        self.check_fork()?;
+        for _ in 0..SPINS {
+            if self.control().count() > count {
+                return self.read();
+            }
+            std::hint::spin_loop();
+        }
+        let signal = self.control().notify();
+        loop {
+            let value = signal.arm();
+            if self.control().recheck() > count {
+                return self.read();
+            }
+            let Some(longest) = patience.left(LOOK_AGAIN) else {
+                return Ok(None);
+            };
+            futex::wait(signal.word(), value, longest)
+                .map_err(|error| Error::os(&self.name, "wait for a frame", error))?;
+            if self.control().count() > count {
+                return self.read();
+            }
+            self.check_replaced()?;
+        }
+    }
+
+    fn check_replaced(&self) -> Result<()> {
+        match self.link()? {
+            Link::Replaced => Err(self.replaced()),
+            Link::Current | Link::Unlinked => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn torn(&self, torn: Torn) -> Error {
+        let Torn { latest, state } = torn;
+        match state {
+            None => Error::corrupt(&self.name, "the latest word", format!("{latest:#x}")),
+            Some(state) => {
+                let value = format!("{state} where the latest word is {latest:#x}");
+                Error::corrupt(&self.name, "the state of the latest slot", value)
+            }
+        }
+    }
+
+    // Writing.
+
+    /// Takes the write lock, or returns `None` when patience runs out first.
+    #[inline(always)]
+    pub(crate) fn lock(&self, patience: Patience) -> Result<Option<Held<'_>>> {
+        self.check_fork()?;
+        let control = self.control();
+        let held = self
+            .lock
+            .acquire(&self.file, control, self.pins.row(), patience)
+            .map_err(|error| Error::os(&self.name, "take the write lock", error))?;
+        // Once for each time that the lock is taken; the flag saves a look at the file system even
+        // then.
+        if held.as_ref().is_some_and(Held::is_outermost) && control.is_unlinked() {
+            self.check_replaced()?;
+        }
+        Ok(held)
+    }
+
+    /// Returns the process that holds the write lock, or did when it died.
+    pub(crate) fn lock_holder(&self) -> Option<u32> {
+        self.check_fork().ok()?;
+        let control = self.control();
+        control.holder().map(|row| control.pid(row))
+    }
+
+    /// Takes the write lock, with patience `for_lock`, and claims a slot, with patience `for_slot`.
+    #[inline(always)]
+    pub(crate) fn claim(&self, for_lock: Patience, for_slot: Patience) -> Result<Claim<'_>> {
+        let Some(held) = self.lock(for_lock)? else {
+            return Err(self.busy());
+        };
+        let make_room = |occupied, loaned| self.make_room(occupied, loaned, for_slot);
+        self.region.claim(&self.name, &self.file, held, make_room)
+    }
+
+    #[cold]
+    fn busy(&self) -> Error {
+        Error::Busy {
+            name: self.name.clone(),
+            holder: self.lock_holder(),
+        }
+    }
+
+    /// Clears rows of the dead, or sleeps until a slot may be free.
+    #[cold]
+    fn make_room(&self, occupied: Occupied, loaned: u64, patience: Patience) -> Result<()> {
+        if self.reclaim(occupied.pinned)? {
+            return Ok(());
+        }
+        let freed = self.control().freed();
+        let value = freed.arm();
+        let Some(longest) = patience.left(LOOK_FOR_SLOT) else {
+            return Err(self.no_free_slot(occupied, loaned));
+        };
+        futex::wait(freed.word(), value, longest)
+            .map_err(|error| Error::os(&self.name, "wait for a slot", error))
+    }
+
+    /// Clears the rows of dead participants that pin any of `slots`, and returns whether it found
+    /// one.
+    fn reclaim(&self, slots: u64) -> Result<bool> {
+        let control = self.control();
+        let mut found = false;
+        for row in control.attached() {
+            // This handle's own lock would be granted to it again.
+            if row == self.pins.row() || control.pins(row) & slots == 0 {
+                continue;
+            }
+            let dead = lock::try_lock_row(&*self.file, row)
+                .map_err(|error| Error::os(&self.name, "test a participant's lock", error))?;
+            if dead {
+                control.detach(row);
+                lock::unlock_row(&*self.file, row);
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    #[cold]
+    fn no_free_slot(&self, occupied: Occupied, loaned: u64) -> Error {
+        let control = self.control();
+        let holding = control
+            .attached()
+            .filter(|&row| control.pins(row) & occupied.pinned != 0);
+        let mut holders: Vec<_> = holding.map(|row| control.pid(row)).collect();
+        holders.sort_unstable();
+        holders.dedup();
+        Error::NoFreeSlot {
+            name: self.name.clone(),
+            slots: u32::try_from(self.header.plan.slots).unwrap_or(u32::MAX),
+            holders,
+            loans: loaned.count_ones(),
+        }
+    }
+
+    /// Returns the header of a frame published now.
+    #[inline(always)]
+    pub(crate) fn stamp(&self, frame_id: u64) -> FrameWords {
+        let now = self.clock.now();
+        FrameWords {
+            frame_id,
+            realtime_ns: now.realtime_ns,
+            monotonic_ns: now.monotonic_ns,
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // In a forked child the row, the locks and the name are the parent's.
+        if self.region.is_forked() {
+            return;
+        }
+        if self.unlink_on_drop {
+            // There is nobody to tell; `purge` removes what is left.
+            let _ = self.unlink();
+        }
+        self.control().detach(self.pins.row());
+        // By itself, before the descriptor closes: another thread may be between `fork` and `exec`,
+        // and its child would keep the lock until then.
+        lock::unlock_row(&*self.file, self.pins.row());
+    }
+}
+
+/// Finds a row whose owner is gone, or that never had one, and makes it this handle's.
+fn claim_row(name: &StreamName, file: &Unshared, control: Control<'_>) -> Result<usize> {
+    // A row can look taken for the moment in which somebody clears it after a death, so a full
+    // table is looked at more than once.
+    for pause in [0, 1, 10, 30].map(Duration::from_millis) {
+        std::thread::sleep(pause);
+        let mut attached = vec![false; control.participants()];
+        control.attached().for_each(|row| attached[row] = true);
+        // Rows that nobody uses come first; dead ones after them cost a look each.
+        let mut rows: Vec<_> = (0..attached.len()).collect();
+        rows.sort_by_key(|&row| attached[row]);
+        for row in rows {
+            let free = lock::try_lock_row(file, row)
+                .map_err(|error| Error::os(name, "lock a row of the participant table", error))?;
+            if free {
+                control.attach(row, std::process::id());
+                return Ok(row);
+            }
+        }
+    }
+    Err(Error::TooManyParticipants {
+        name: name.clone(),
+        participants: u32::try_from(control.participants()).unwrap_or(u32::MAX),
+    })
+}
+
+fn origin(name: &StreamName) -> Result<Origin> {
+    let mut instance = [0; 16];
+    rustix::rand::getrandom(&mut instance, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Error::os(name, "draw an instance id", error))?;
+    Ok(Origin {
+        instance,
+        created_ns: Clock::default().now().realtime_ns,
+        creator_pid: std::process::id(),
+        creator_uid: rustix::process::geteuid().as_raw(),
+    })
+}
+
+/// Tells writers that the stream has lost its name.
+pub(super) fn mark_unlinked(name: &StreamName, file: impl AsFd, header: &Header) -> Result<()> {
+    let offset = header.layout.control + Head::FLAGS_OFFSET;
+    write_at(file, &UNLINKED.to_ne_bytes(), offset)
+        .map_err(|error| Error::os(name, "mark the stream as unlinked", error))
+}
+
+/// Says why a name cannot be given to a new stream.
+#[cold]
+fn taken(directory: &Directory, name: &StreamName) -> Error {
+    let header = directory
+        .open(name, false)
+        .and_then(|(file, file_len)| read_header(directory, name, &file, file_len));
+    match header {
+        // What stands there is no stream, or is another user's: say that.
+        Err(error @ (Error::Foreign { .. } | Error::OtherUser { .. })) => error,
+        _ => Error::AlreadyExists { name: name.clone() },
+    }
+}
+
+pub(super) fn read_header(
+    directory: &Directory,
+    name: &StreamName,
+    file: impl AsFd,
+    file_len: u64,
+) -> Result<Header> {
+    let read =
+        |len| read_start(&file, len).map_err(|error| Error::os(name, "read its header", error));
+    let explain = |defect| match defect {
+        Defect::Foreign(reason) => Error::Foreign {
+            name: name.clone(),
+            path: directory.file(name),
+            reason,
+        },
+        Defect::Other(what, stream, program) => Error::Version {
+            name: name.clone(),
+            path: directory.file(name),
+            what,
+            stream,
+            program,
+        },
+        Defect::Corrupt(field, value) => Error::corrupt(name, field, value),
+    };
+    let len = header_len(&read(HEADER_LEN)?, file_len).map_err(explain)?;
+    Header::decode(&read(len)?, file_len, rustix::param::page_size()).map_err(explain)
+}
+
+/// Reads the first `len` bytes of a file, or as many as it has.
+fn read_start(file: impl AsFd, len: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0; len];
+    let mut done = 0;
+    while done < len {
+        match rustix::io::pread(&file, &mut bytes[done..], done as u64) {
+            Ok(0) => break,
+            Ok(more) => done += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}
+
+/// Writes bytes into a file at `offset`.
+pub(super) fn write_at(file: impl AsFd, bytes: &[u8], offset: usize) -> Result<(), Errno> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match rustix::io::pwrite(&file, &bytes[done..], (offset + done) as u64) {
+            Ok(more) => done += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,588 @@
+//! `Stream<T, N>`: a stream whose payload the compiler knows.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::builder::Builder;
+use super::frame::{Frame, FrameInfo, OwnedFrame};
+use super::guard::{Loan, LockGuard};
+use super::handle::{Handle, Link};
+use crate::error::{Error, Result};
+use crate::name::StreamName;
+use crate::pod::Pod;
+use crate::schema::Schema;
+use crate::write_lock::Patience;
+
+/// A handle to a stream whose frames are `[T; N]`.
+///
+/// `N` is the number of elements in a frame; dimensions of `T` come behind it, so
+/// `Stream<[f32; 640], 480>` has the shape `(480, 640)`. For one struct a frame write
+/// `Stream<Imu, 1>`.
+///
+/// A stream lives in shared memory under its name until it is unlinked, whatever becomes of the
+/// processes that use it. Any number of processes, up to
+/// [`participants`](Builder::participants), write and read; writers take turns, readers wait for
+/// nobody. See the [crate's front page](crate) for an example.
+///
+/// A handle is one participant, `Send` and not `Sync`: a thread moves it or has its own, from
+/// [`try_clone`](Self::try_clone). Which frames were missed is counted for each handle.
+///
+/// ```compile_fail,E0277
+/// fn sync<T: Sync>() {}
+/// sync::<shmstream::Stream<f32, 1>>();
+/// ```
+///
+/// ```
+/// fn send<T: Send>() {}
+/// send::<shmstream::Stream<f32, 1>>();
+/// ```
+///
+/// After a `fork` the child cannot use its parent's handles: every method that could fail returns
+/// [`Error::Forked`], dropping them changes nothing for the parent, and the death of the parent is
+/// noticed although the child lives. The child opens the stream anew. The child does not have its
+/// parent's mappings, so to look into a guard that was alive at the fork ends it with SIGSEGV.
+pub struct Stream<T: Pod, const N: usize> {
+    pub(super) handle: Handle,
+    payload: PhantomData<[T; N]>,
+}
+
+/// Creating, opening, removing.
+impl<T: Pod, const N: usize> Stream<T, N> {
+    /// Creates a stream with the defaults of [`Builder`].
+    ///
+    /// Nobody sees the stream before it is complete, and a process that dies in here leaves nothing
+    /// behind. Memory for all of it is reserved.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidName`];
+    /// - [`Error::AlreadyExists`], and [`Error::Foreign`] or [`Error::OtherUser`] when what has the
+    ///   name is no stream or not this user's;
+    /// - [`Error::NoSpace`] when the shared memory or the machine's memory does not suffice,
+    ///   [`Error::TooLarge`] when nothing ever would;
+    /// - [`Error::Invalid`] for a payload beyond a schema's limits;
+    /// - [`Error::Limit`] and [`Error::Os`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let name = format!("doc-create-{}", std::process::id());
+    /// let stream = shmstream::Stream::<f32, 64>::create(&name)?;
+    /// assert!(shmstream::Stream::<f32, 64>::create(&name).is_err(), "it exists");
+    /// stream.unlink()?;
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    pub fn create(name: impl AsRef<[u8]>) -> Result<Self> {
+        Self::builder(name).create()
+    }
+
+    /// Opens a stream that exists.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidName`], [`Error::NotFound`];
+    /// - [`Error::Type`] and [`Error::Shape`] when the stream carries something else than `[T; N]`;
+    /// - [`Error::Foreign`], [`Error::OtherUser`], [`Error::Version`], [`Error::Corrupt`] when the
+    ///   file is not a stream, not this user's, not of this version, or damaged;
+    /// - [`Error::TooManyParticipants`];
+    /// - [`Error::Limit`] and [`Error::Os`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let name = format!("doc-open-{}", std::process::id());
+    /// use shmstream::Stream;
+    ///
+    /// let stream = Stream::<f32, 64>::create(&name)?;
+    /// let same = Stream::<f32, 64>::open(&name)?;
+    /// let error = Stream::<f64, 64>::open(&name).unwrap_err();
+    /// assert!(error.to_string().contains("f32 in the stream, f64 in this program"));
+    /// stream.unlink()?;
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    pub fn open(name: impl AsRef<[u8]>) -> Result<Self> {
+        Self::builder(name).open()
+    }
+
+    /// Opens a stream, or creates it with the defaults of [`Builder`] if there is none.
+    ///
+    /// Of several processes that do this at once, one creates the stream and the others open it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create) and [`open`](Self::open), but neither
+    /// [`Error::AlreadyExists`] nor [`Error::NotFound`].
+    pub fn open_or_create(name: impl AsRef<[u8]>) -> Result<Self> {
+        Self::builder(name).open_or_create()
+    }
+
+    /// Creates a stream under a name of its own that is unlinked when this handle is dropped.
+    ///
+    /// [`name`](Self::name) tells the name. Other handles to the stream go on working after that. A
+    /// process that ends without dropping the handle, by `exit` or by a signal that it does not
+    /// handle (Ctrl-C included), leaves the stream behind, as one that [`purge`](crate::purge)
+    /// removes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use shmstream::Stream;
+    ///
+    /// let stream = Stream::<u8, 16>::temporary()?;
+    /// let name = stream.name().clone();
+    /// let other = Stream::<u8, 16>::open(&name)?;
+    /// drop(stream);
+    /// assert!(Stream::<u8, 16>::open(&name).is_err());
+    /// other.write(&[7; 16])?;
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    pub fn temporary() -> Result<Self> {
+        Builder::unnamed().create()
+    }
+
+    /// Returns a builder, for streams that need other than the defaults.
+    pub fn builder(name: impl AsRef<[u8]>) -> Builder<T, N> {
+        Builder::new(name)
+    }
+
+    /// Attaches to the same stream as another participant, for another thread.
+    ///
+    /// The new handle has seen no frame yet. It attaches to this very stream, also when the name has
+    /// been taken away or given to another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyParticipants`], [`Error::Forked`], [`Error::Limit`], [`Error::Os`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let stream = shmstream::Stream::<u32, 1>::temporary()?;
+    /// let reader = stream.try_clone()?;
+    /// let thread = std::thread::spawn(move || reader.wait().map(|frame| frame[0]));
+    /// stream.write(&[7])?;
+    /// assert_eq!(thread.join().unwrap()?, 7);
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    pub fn try_clone(&self) -> Result<Self> {
+        self.handle.attach_again().map(Self::from_handle)
+    }
+
+    /// Takes the stream's name away.
+    ///
+    /// Those who have the stream open go on with it, and its memory is freed with the last of them.
+    /// Never touches another stream that has the name now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when the name was taken away before, [`Error::Replaced`] when another
+    /// stream has it, [`Error::Forked`], [`Error::Os`].
+    pub fn unlink(&self) -> Result<()> {
+        self.handle.unlink()
+    }
+
+    /// Says what stands under the stream's name now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Os`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let name = format!("doc-link-{}", std::process::id());
+    /// use shmstream::{Link, Stream};
+    ///
+    /// let old = Stream::<f32, 1>::create(&name)?;
+    /// assert_eq!(old.link()?, Link::Current);
+    /// old.unlink()?;
+    /// assert_eq!(old.link()?, Link::Unlinked);
+    /// let new = Stream::<f32, 1>::create(&name)?;
+    /// assert_eq!(old.link()?, Link::Replaced);
+    /// assert!(old.unlink().is_err(), "the name belongs to the new stream");
+    /// new.unlink()?;
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    pub fn link(&self) -> Result<Link> {
+        self.handle.link()
+    }
+}
+
+/// Writing.
+///
+/// Every write takes the write lock, unless this thread holds it; so any number of processes and
+/// threads may write. Taking it costs two system calls, which [`lock`](Stream::lock) saves.
+impl<T: Pod, const N: usize> Stream<T, N> {
+    /// Publishes a copy of a frame with frame_id 0, and returns its count.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NoFreeSlot`] when readers hold all slots but the latest; nothing is published;
+    /// - [`Error::Replaced`] when another stream has the name now: its readers would not see the
+    ///   frame;
+    /// - [`Error::Forked`], [`Error::Limit`], [`Error::Os`].
+    #[inline]
+    pub fn write(&self, frame: &[T; N]) -> Result<u64> {
+        self.write_with_id(0, frame)
+    }
+
+    /// Publishes a copy of a frame with a frame_id of the caller's, and returns its count.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stream = shmstream::Stream::<u32, 1>::temporary()?;
+    /// stream.write_with_id(42, &[7])?;
+    /// let info = stream.read()?.expect("a frame").info();
+    /// assert_eq!((info.count, info.frame_id), (1, 42));
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    #[inline]
+    pub fn write_with_id(&self, frame_id: u64, frame: &[T; N]) -> Result<u64> {
+        let mut claim = self.handle.claim(Patience::Forever, Patience::None)?;
+        claim.write(frame);
+        Ok(claim.publish(self.handle.stamp(frame_id)))
+    }
+
+    /// Publishes a frame of zeros with frame_id 0, and returns its count.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn clear(&self) -> Result<u64> {
+        let mut claim = self.handle.claim(Patience::Forever, Patience::None)?;
+        claim.clear::<[T; N]>();
+        Ok(claim.publish(self.handle.stamp(0)))
+    }
+
+    /// Lends a free slot, to fill in place and then [publish](Loan::publish).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stream = shmstream::Stream::<[f32; 640], 480>::temporary()?;
+    /// let mut image = stream.loan()?;
+    /// for (y, row) in image.iter_mut().enumerate() {
+    ///     row.fill(y as f32);
+    /// }
+    /// image.publish()?;
+    /// assert_eq!(stream.read()?.expect("a frame")[479][0], 479.0);
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    #[inline]
+    pub fn loan(&self) -> Result<Loan<'_, T, N>> {
+        let claim = self.handle.claim(Patience::Forever, Patience::None)?;
+        Ok(Loan::new(claim, &self.handle))
+    }
+
+    /// Lends a free slot, and waits for the write lock and for a slot if others have them.
+    ///
+    /// Other writers wait as well while this one waits for a slot.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), with [`Error::Busy`] or [`Error::NoFreeSlot`] after `timeout`.
+    pub fn loan_timeout(&self, timeout: Duration) -> Result<Loan<'_, T, N>> {
+        let patience = Patience::timeout(timeout);
+        let claim = self.handle.claim(patience, patience)?;
+        Ok(Loan::new(claim, &self.handle))
+    }
+
+    /// Takes the write lock, and waits for it as long as that takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Replaced`] when another stream has the name now, [`Error::Forked`],
+    /// [`Error::Limit`], [`Error::Os`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stream = shmstream::Stream::<u64, 1>::temporary()?;
+    /// let writer = stream.lock()?;
+    /// for i in 0..1000 {
+    ///     writer.write(&[i])?; // no system call
+    /// }
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    #[inline]
+    pub fn lock(&self) -> Result<LockGuard<'_, T, N>> {
+        match self.handle.lock(Patience::Forever)? {
+            Some(held) => Ok(LockGuard::new(self, held)),
+            None => unreachable!("the patience to wait for the lock is endless"),
+        }
+    }
+
+    /// Takes the write lock, or returns `None` when another thread or process has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    #[inline]
+    pub fn try_lock(&self) -> Result<Option<LockGuard<'_, T, N>>> {
+        let held = self.handle.lock(Patience::None)?;
+        Ok(held.map(|held| LockGuard::new(self, held)))
+    }
+
+    /// Takes the write lock, or returns `None` when others have it until `timeout` is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<Option<LockGuard<'_, T, N>>> {
+        let held = self.handle.lock(Patience::timeout(timeout))?;
+        Ok(held.map(|held| LockGuard::new(self, held)))
+    }
+
+    /// Returns the process that holds the write lock, or held it when it died; for messages.
+    ///
+    /// The number is the one that the process has in its own PID namespace, and may be out of date
+    /// when it is returned. To learn whether a writer that keeps the lock is alive, try to take it:
+    /// [`try_lock`](Self::try_lock) succeeds once the writer is gone.
+    #[must_use]
+    pub fn lock_holder(&self) -> Option<u32> {
+        self.handle.lock_holder()
+    }
+}
+
+/// Reading.
+///
+/// Readers take no lock and never wait for writers. Those that return a [`Frame`] copy nothing.
+impl<T: Pod, const N: usize> Stream<T, N> {
+    /// Returns the latest frame in place, or `None` before the first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`]; [`Error::Corrupt`] when a process scribbled over the shared words.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stream = shmstream::Stream::<f32, 3>::temporary()?;
+    /// assert!(stream.read()?.is_none());
+    /// stream.write(&[1.0, 2.0, 3.0])?;
+    /// let frame = stream.read()?.expect("a frame");
+    /// stream.write(&[0.0; 3])?;
+    /// assert_eq!(*frame, [1.0, 2.0, 3.0], "a guard's frame does not change");
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    #[inline]
+    pub fn read(&self) -> Result<Option<Frame<'_, T, N>>> {
+        Ok(self.handle.read()?.map(Frame::new))
+    }
+
+    /// Returns the latest frame in place if it is newer than the newest that this handle returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    #[inline]
+    pub fn read_new(&self) -> Result<Option<Frame<'_, T, N>>> {
+        Ok(self.handle.read_new()?.map(Frame::new))
+    }
+
+    /// Copies the latest frame into a buffer of the caller's, or returns `None` before the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read). The buffer is as before then.
+    #[inline]
+    pub fn read_into(&self, frame: &mut [T; N]) -> Result<Option<FrameInfo>> {
+        Ok(self.handle.read()?.map(|(pin, info)| {
+            pin.copy_into(frame);
+            info
+        }))
+    }
+
+    /// Copies the latest frame into memory of its own, or returns `None` before the first.
+    ///
+    /// Nothing travels over the stack, whatever the size of the frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_owned(&self) -> Result<Option<OwnedFrame<T, N>>> {
+        Ok(self.read()?.map(|frame| frame.to_owned()))
+    }
+
+    /// Waits for a frame newer than the newest that this handle returned.
+    ///
+    /// Returns at once if there is one, also one that was published before the handle was opened.
+    /// Sleeps in the kernel meanwhile. The frame is pinned until its guard goes: before slow work,
+    /// such as printing, take out what is needed and drop the guard.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); [`Error::Replaced`] when there is nothing new and another stream has
+    /// the name now; [`Error::Os`].
+    pub fn wait(&self) -> Result<Frame<'_, T, N>> {
+        self.wait_after(self.handle.seen())
+    }
+
+    /// Waits for a newer frame for `timeout` at most, and returns `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let stream = shmstream::Stream::<u8, 1>::temporary()?;
+    /// stream.write(&[7])?;
+    /// let timeout = Duration::from_millis(10);
+    /// assert_eq!(*stream.wait_timeout(timeout)?.expect("a frame"), [7]);
+    /// assert!(stream.wait_timeout(timeout)?.is_none(), "nothing newer");
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<Frame<'_, T, N>>> {
+        self.wait_after_timeout(self.handle.seen(), timeout)
+    }
+
+    /// Waits for a frame whose count is above `count`, and returns the latest.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_after(&self, count: u64) -> Result<Frame<'_, T, N>> {
+        match self.handle.wait_after(count, Patience::Forever)? {
+            Some(frame) => Ok(Frame::new(frame)),
+            None => unreachable!("the patience to wait for a frame is endless"),
+        }
+    }
+
+    /// Waits for a frame whose count is above `count` for `timeout` at most, and returns the latest,
+    /// or `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_after_timeout(
+        &self,
+        count: u64,
+        timeout: Duration,
+    ) -> Result<Option<Frame<'_, T, N>>> {
+        let frame = self.handle.wait_after(count, Patience::timeout(timeout))?;
+        Ok(frame.map(Frame::new))
+    }
+}
+
+/// Looking.
+impl<T: Pod, const N: usize> Stream<T, N> {
+    /// Returns the stream's name.
+    #[must_use]
+    pub const fn name(&self) -> &StreamName {
+        self.handle.name()
+    }
+
+    /// Returns the file that holds the stream, or held it until it was unlinked.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.handle.path()
+    }
+
+    /// Returns the count of the latest frame, 0 before the first: how many were published so far.
+    ///
+    /// In a child of the process that made the handle, where handles do not work, it stands still.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.handle.count()
+    }
+
+    /// Returns the number of slots.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.handle.header().plan.slots
+    }
+
+    /// Returns the number of handles that can be attached at a time.
+    #[must_use]
+    pub const fn max_participants(&self) -> usize {
+        self.handle.header().plan.participants
+    }
+
+    /// Returns the schema of one frame; its shape begins with `N`.
+    #[must_use]
+    pub const fn schema(&self) -> &Schema {
+        &self.handle.header().plan.schema
+    }
+
+    /// Returns the number drawn for this stream when it was created, which no other stream has,
+    /// whatever its name.
+    #[must_use]
+    pub const fn instance(&self) -> u128 {
+        u128::from_be_bytes(self.handle.header().origin.instance)
+    }
+
+    /// Describes one frame as this program declares it.
+    pub(super) fn declared() -> Schema {
+        const {
+            assert!(
+                N > 0,
+                "a frame of 0 elements carries nothing: N must be at least 1"
+            );
+            assert!(size_of::<T>() > 0, "an element of size 0 carries nothing");
+            assert!(
+                align_of::<T>() <= 4096,
+                "slots are aligned to 4096 bytes at most"
+            );
+        }
+        T::schema().array(N)
+    }
+
+    /// Checks that a stream carries what this program declares.
+    pub(super) fn from_checked(handle: Handle) -> Result<Self> {
+        let (stream, program) = (&handle.header().plan.schema, Self::declared());
+        let name = || handle.name().clone();
+        if let Some(difference) = stream.item().difference(program.item()) {
+            return Err(Error::Type {
+                name: name(),
+                stream: stream.item().to_string(),
+                program: program.item().to_string(),
+                difference,
+            });
+        }
+        if stream.shape() != program.shape() {
+            return Err(Error::Shape {
+                name: name(),
+                stream: stream.shape().to_vec(),
+                program: program.shape().to_vec(),
+            });
+        }
+        Ok(Self::from_handle(handle))
+    }
+
+    /// Wraps a handle to a stream that is known to carry `[T; N]`.
+    pub(super) const fn from_handle(handle: Handle) -> Self {
+        let payload = PhantomData;
+        Self { handle, payload }
+    }
+}
+
+impl<T: Pod, const N: usize> fmt::Debug for Stream<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("name", self.name())
+            .field("schema", &format_args!("{}", self.schema()))
+            .field("slots", &self.slots())
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}

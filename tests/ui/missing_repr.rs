@@ -1,0 +1,8 @@
+use shmstream::ShmPayload;
+
+#[derive(Clone, Copy, ShmPayload)]
+struct Sample {
+    gain: f32,
+}
+
+fn main() {}
