@@ -432,7 +432,6 @@ impl Dice {
     }
 
     /// Returns the next number.
-    #[expect(clippy::should_implement_trait, reason = "no iterator is wanted")]
     pub const fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

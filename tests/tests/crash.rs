@@ -56,7 +56,7 @@ fn assert_whole(stream: &Frames) {
     assert!(matches!(stream.loan(), Err(Error::NoFreeSlot { .. })));
     drop(held);
     write(stream, 1);
-    let rows: Vec<_> = (1..stream.participants())
+    let rows: Vec<_> = (1..stream.max_participants())
         .map(|i| {
             stream
                 .try_clone()

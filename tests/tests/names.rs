@@ -271,7 +271,10 @@ fn missing_directory() {
         unlink("a"),
     ] {
         let error = result.unwrap_err();
-        assert!(matches!(error, Error::Os { .. }), "{error:?}");
+        let Error::Directory { dir, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(dir, &directory);
         assert!(error.to_string().contains("SHMSTREAM_DIR"), "{error}");
     }
     assert!(list().is_err());

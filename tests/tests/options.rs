@@ -52,7 +52,7 @@ fn options_at_the_ends_of_their_ranges_work() {
             .create()
             .unwrap();
         assert_eq!(
-            (stream.slots(), stream.participants()),
+            (stream.slots(), stream.max_participants()),
             (slots, participants)
         );
         for i in 0..200_u8 {
@@ -95,7 +95,7 @@ fn opening_ignores_what_is_for_creating() {
         .mode(0o777)
         .open()
         .unwrap();
-    assert_eq!((opened.slots(), opened.participants()), (5, 7));
+    assert_eq!((opened.slots(), opened.max_participants()), (5, 7));
     assert_eq!(stream.instance(), opened.instance());
 }
 

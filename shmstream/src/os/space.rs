@@ -75,7 +75,8 @@ fn no_space(name: &StreamName, dir: &Path, needed: u64, free: u64, remedy: Strin
 fn remedy(dir: &Path, total: u64, needed: u64) -> String {
     const MIB: u64 = 1 << 20;
     let wanted = total.saturating_add(needed).div_ceil(MIB);
-    let what = if in_container() {
+    // A container's runtime sizes `/dev/shm`; another directory is a mount that somebody made.
+    let what = if dir == Path::new("/dev/shm") && in_container() {
         format!(
             "this is a container: raise Docker's --shm-size (to {wanted}m, say) or the sizeLimit \
              of Kubernetes' emptyDir with medium Memory"
