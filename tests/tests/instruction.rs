@@ -24,7 +24,8 @@ fn stop() {
 /// Does one thing between two stops.
 fn victim(arguments: &[String]) {
     let [operation, name] = [&arguments[0], &arguments[1]];
-    let stream = (operation != "attach" && operation != "create").then(|| Frames::open(name).unwrap());
+    let stream =
+        (operation != "attach" && operation != "create").then(|| Frames::open(name).unwrap());
     let stream = || stream.as_ref().expect("attached before");
     // SAFETY: `gettid` asks for nothing.
     tell(unsafe { libc::gettid() });
@@ -134,11 +135,22 @@ impl Traced {
 /// Checks that nothing was lost: the latest frame, the lock, the slots and the rows.
 fn assert_whole(stream: &Frames) {
     let count = stream.count();
-    let latest = stream.read().unwrap().map(|frame| (*frame, frame.info().count));
+    let latest = stream
+        .read()
+        .unwrap()
+        .map(|frame| (*frame, frame.info().count));
     if let Some((frame, number)) = latest {
-        assert!(frame == [frame[0]; 4] && number == count, "{frame:?} is {number} of {count}");
+        assert!(
+            frame == [frame[0]; 4] && number == count,
+            "{frame:?} is {number} of {count}"
+        );
     }
-    drop(stream.lock_timeout(DEADLINE).unwrap().expect("the lock is free"));
+    drop(
+        stream
+            .lock_timeout(DEADLINE)
+            .unwrap()
+            .expect("the lock is free"),
+    );
     assert_eq!(stream.write(&[1; 4]).unwrap(), count + 1);
     let first = stream.read().unwrap().unwrap();
     assert_eq!(stream.write(&[2; 4]).unwrap(), count + 2);
@@ -148,7 +160,10 @@ fn assert_whole(stream: &Frames) {
     assert!(matches!(stream.loan(), Err(Error::NoFreeSlot { .. })));
     drop((first, second));
     let rows = [0; 2].map(|_| stream.try_clone().expect("no row is lost"));
-    assert!(matches!(stream.try_clone(), Err(Error::TooManyParticipants { .. })));
+    assert!(matches!(
+        stream.try_clone(),
+        Err(Error::TooManyParticipants { .. })
+    ));
     for row in rows {
         row.write(&[4; 4]).unwrap();
         assert_eq!(*row.read().unwrap().unwrap(), [4; 4]);
@@ -157,7 +172,9 @@ fn assert_whole(stream: &Frames) {
 
 fn is_traceable(test: &str) -> bool {
     // The tool asks for the same permission.
-    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    let traced = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .output();
     let allowed = traced.is_ok_and(|output| output.status.success());
     if !allowed {
         skip(test, "strace is not there, or tracing is not allowed");
