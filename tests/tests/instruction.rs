@@ -253,7 +253,7 @@ fn a_participant_is_killed_as_it_clones_and_closes() {
 fn a_creator_is_killed() {
     let check = |name: &Name, ()| match Frames::open(name) {
         Ok(stream) => {
-            assert_eq!((stream.slots(), stream.participants()), (3, 3));
+            assert_eq!((stream.slots(), stream.max_participants()), (3, 3));
             assert_whole(&stream);
         }
         Err(Error::NotFound { .. }) => assert_whole(&builder(name).create().unwrap()),
