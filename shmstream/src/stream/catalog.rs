@@ -1,6 +1,6 @@
 //! All streams of the machine: list, unlink by name, purge.
 
-use super::handle::{mark_unlinked, read_header};
+use super::file::{mark_unlinked, read_header};
 use crate::error::{Error, Result};
 use crate::name::StreamName;
 use crate::os::shm::{Directory, Standing};

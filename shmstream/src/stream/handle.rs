@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
-
+use super::file::{mark_unlinked, origin, read_header, taken, write_at};
 use super::frame::FrameInfo;
+use super::rows;
 use crate::error::{Error, Result};
-use crate::layout::{Defect, HEADER_LEN, Header, Origin, Plan, PlanDefect, header_len};
+use crate::layout::{Header, Plan, PlanDefect};
 use crate::name::StreamName;
 use crate::os::clock::Clock;
 use crate::os::fork::Unshared;
 use crate::os::map::Residency;
 use crate::os::shm::{Directory, FileId, Standing};
 use crate::os::{futex, lock};
-use crate::protocol::{Control, FrameWords, Head, Occupied, Pinned, Pins, Torn, UNLINKED};
+use crate::protocol::{Control, FrameWords, Occupied, Pinned, Pins, Torn};
 use crate::region::{Claim, Pin, Region};
 use crate::write_lock::{Held, LOOK_AGAIN, Patience, WriteLock};
 
@@ -139,7 +139,7 @@ impl Handle {
         };
         let region = Region::map(name, &file, header.layout, residency)?;
         let id = FileId::of(&*file).map_err(|error| Error::os(name, "look at its file", error))?;
-        let row = claim_row(name, &file, region.control())?;
+        let row = rows::claim(name, &file, region.control())?;
         Ok(Self {
             name: name.clone(),
             directory,
@@ -358,7 +358,8 @@ impl Handle {
     /// Clears rows of the dead, or sleeps until a slot may be free.
     #[cold]
     fn make_room(&self, occupied: Occupied, loaned: u64, patience: Patience) -> Result<()> {
-        if self.reclaim(occupied.pinned)? {
+        let own = self.pins.row();
+        if rows::reclaim(&self.name, &self.file, self.control(), own, occupied.pinned)? {
             return Ok(());
         }
         let freed = self.control().freed();
@@ -368,27 +369,6 @@ impl Handle {
         };
         futex::wait(freed.word(), value, longest)
             .map_err(|error| Error::os(&self.name, "wait for a slot", error))
-    }
-
-    /// Clears the rows of dead participants that pin any of `slots`, and returns whether it found
-    /// one.
-    fn reclaim(&self, slots: u64) -> Result<bool> {
-        let control = self.control();
-        let mut found = false;
-        for row in control.attached() {
-            // This handle's own lock would be granted to it again.
-            if row == self.pins.row() || control.pins(row) & slots == 0 {
-                continue;
-            }
-            let dead = lock::try_lock_row(&*self.file, row)
-                .map_err(|error| Error::os(&self.name, "test a participant's lock", error))?;
-            if dead {
-                control.detach(row);
-                lock::unlock_row(&*self.file, row);
-                found = true;
-            }
-        }
-        Ok(found)
     }
 
     #[cold]
@@ -435,118 +415,4 @@ impl Drop for Handle {
         // and its child would keep the lock until then.
         lock::unlock_row(&*self.file, self.pins.row());
     }
-}
-
-/// Finds a row whose owner is gone, or that never had one, and makes it this handle's.
-fn claim_row(name: &StreamName, file: &Unshared, control: Control<'_>) -> Result<usize> {
-    // A row can look taken for the moment in which somebody clears it after a death, so a full
-    // table is looked at more than once.
-    for pause in [0, 1, 10, 30].map(Duration::from_millis) {
-        std::thread::sleep(pause);
-        let mut attached = vec![false; control.participants()];
-        control.attached().for_each(|row| attached[row] = true);
-        // Rows that nobody uses come first; dead ones after them cost a look each.
-        let mut rows: Vec<_> = (0..attached.len()).collect();
-        rows.sort_by_key(|&row| attached[row]);
-        for row in rows {
-            let free = lock::try_lock_row(file, row)
-                .map_err(|error| Error::os(name, "lock a row of the participant table", error))?;
-            if free {
-                control.attach(row, std::process::id());
-                return Ok(row);
-            }
-        }
-    }
-    Err(Error::TooManyParticipants {
-        name: name.clone(),
-        participants: u32::try_from(control.participants()).unwrap_or(u32::MAX),
-    })
-}
-
-fn origin(name: &StreamName) -> Result<Origin> {
-    let mut instance = [0; 16];
-    rustix::rand::getrandom(&mut instance, rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| Error::os(name, "draw an instance id", error))?;
-    Ok(Origin {
-        instance,
-        created_ns: Clock::default().now().realtime_ns,
-        creator_pid: std::process::id(),
-        creator_uid: rustix::process::geteuid().as_raw(),
-    })
-}
-
-/// Tells writers that the stream has lost its name.
-pub(super) fn mark_unlinked(name: &StreamName, file: impl AsFd, header: &Header) -> Result<()> {
-    let offset = header.layout.control + Head::FLAGS_OFFSET;
-    write_at(file, &UNLINKED.to_ne_bytes(), offset)
-        .map_err(|error| Error::os(name, "mark the stream as unlinked", error))
-}
-
-/// Says why a name cannot be given to a new stream.
-#[cold]
-fn taken(directory: &Directory, name: &StreamName) -> Error {
-    let header = directory
-        .open(name, false)
-        .and_then(|(file, file_len)| read_header(directory, name, &file, file_len));
-    match header {
-        // What stands there is no stream, or is another user's: say that.
-        Err(error @ (Error::Foreign { .. } | Error::OtherUser { .. })) => error,
-        _ => Error::AlreadyExists { name: name.clone() },
-    }
-}
-
-pub(super) fn read_header(
-    directory: &Directory,
-    name: &StreamName,
-    file: impl AsFd,
-    file_len: u64,
-) -> Result<Header> {
-    let read =
-        |len| read_start(&file, len).map_err(|error| Error::os(name, "read its header", error));
-    let explain = |defect| match defect {
-        Defect::Foreign(reason) => Error::Foreign {
-            name: name.clone(),
-            path: directory.file(name),
-            reason,
-        },
-        Defect::Other(what, stream, program) => Error::Version {
-            name: name.clone(),
-            path: directory.file(name),
-            what,
-            stream,
-            program,
-        },
-        Defect::Corrupt(field, value) => Error::corrupt(name, field, value),
-    };
-    let len = header_len(&read(HEADER_LEN)?, file_len).map_err(explain)?;
-    Header::decode(&read(len)?, file_len, rustix::param::page_size()).map_err(explain)
-}
-
-/// Reads the first `len` bytes of a file, or as many as it has.
-fn read_start(file: impl AsFd, len: usize) -> Result<Vec<u8>, Errno> {
-    let mut bytes = vec![0; len];
-    let mut done = 0;
-    while done < len {
-        match rustix::io::pread(&file, &mut bytes[done..], done as u64) {
-            Ok(0) => break,
-            Ok(more) => done += more,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(done);
-    Ok(bytes)
-}
-
-/// Writes bytes into a file at `offset`.
-pub(super) fn write_at(file: impl AsFd, bytes: &[u8], offset: usize) -> Result<(), Errno> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match rustix::io::pwrite(&file, &bytes[done..], (offset + done) as u64) {
-            Ok(more) => done += more,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

@@ -2,10 +2,14 @@
 
 mod builder;
 mod catalog;
+mod file;
 mod frame;
 mod guard;
 mod handle;
+mod reading;
+mod rows;
 mod typed;
+mod writing;
 
 pub use builder::Builder;
 pub use catalog::{Purged, list, purge, unlink};

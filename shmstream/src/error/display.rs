@@ -1,0 +1,194 @@
+//! Errors in words: one line each, complete without the variant's name.
+
+use std::fmt;
+
+use super::Error;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidName { name, reason } => {
+                write!(f, "`{name}` cannot be a stream's name: {reason}")
+            }
+            Self::NotFound { name, dir } => {
+                write!(f, "stream `{name}` does not exist in {}", dir.display())
+            }
+            Self::AlreadyExists { name } => write!(
+                f,
+                "stream `{name}` exists already; open it, use open_or_create, or unlink it first"
+            ),
+            Self::Foreign { name, path, reason } => write!(
+                f,
+                "stream `{name}`: {} is not a stream: {reason}; move it away or use another name",
+                path.display()
+            ),
+            Self::OtherUser {
+                name,
+                path,
+                owner,
+                user,
+            } => write!(
+                f,
+                "stream `{name}`: {} belongs to user {owner} and this is user {user}; if you trust \
+                 that user, ask for a mode that admits you and call Builder::allow_other_owner",
+                path.display()
+            ),
+            Self::Version {
+                name,
+                path,
+                what,
+                stream,
+                program,
+            } => write!(
+                f,
+                "stream `{name}`: {} has {what} {stream} and this program needs {program}; unlink \
+                 it and create it anew, or use the release of shmstream that wrote it",
+                path.display()
+            ),
+            Self::Corrupt { name, field, value } => write!(
+                f,
+                "stream `{name}` is damaged: {field} holds {value}; unlink it and create it anew"
+            ),
+            Self::Type {
+                name,
+                stream,
+                program,
+                difference,
+            } => write!(
+                f,
+                "stream `{name}` carries another payload: {difference} (stream: {stream}; program: \
+                 {program})"
+            ),
+            Self::Shape {
+                name,
+                stream,
+                program,
+            } => write!(
+                f,
+                "stream `{name}` has frames of shape {} and this program declares {}",
+                crate::schema::shape_text(stream),
+                crate::schema::shape_text(program)
+            ),
+            Self::Invalid { name, what, reason } => write!(f, "stream `{name}`: {what} {reason}"),
+            Self::TooLarge {
+                name,
+                needed,
+                limit,
+                limited_by,
+            } => write!(
+                f,
+                "stream `{name}` is too large: it needs {} and {limited_by} allows {}",
+                Bytes(*needed),
+                Bytes(*limit)
+            ),
+            Self::NoSpace {
+                name,
+                needed,
+                free,
+                dir,
+                remedy,
+            } => write!(
+                f,
+                "stream `{name}` needs {} of shared memory and {} has {} free; {remedy}",
+                Bytes(*needed),
+                dir.display(),
+                Bytes(*free)
+            ),
+            Self::Limit {
+                name,
+                operation,
+                limit,
+                ..
+            } => write!(
+                f,
+                "stream `{name}`: cannot {operation}; the limit is {limit}"
+            ),
+            Self::TooManyParticipants { name, participants } => write!(
+                f,
+                "stream `{name}` has room for {participants} handles and all of them are alive; \
+                 close some, or create the stream with more participants"
+            ),
+            Self::Busy { name, holder } => {
+                write!(
+                    f,
+                    "stream `{name}`: the write lock was held until the time was over"
+                )?;
+                match holder {
+                    Some(holder) => write!(f, ", at the end by process {holder}"),
+                    None => Ok(()),
+                }
+            }
+            Self::NoFreeSlot {
+                name,
+                slots,
+                holders,
+                loans,
+            } => write!(
+                f,
+                "stream `{name}` has no free slot: of its {slots}, one is the latest frame, {loans} \
+                 are on loan to this thread, and guards of {} hold the others; drop guards sooner, \
+                 use a timeout, or create the stream with more slots",
+                Pids(holders)
+            ),
+            Self::Replaced { name } => write!(
+                f,
+                "stream `{name}` was unlinked and another was created under its name; open it again"
+            ),
+            Self::Forked { name } => write!(
+                f,
+                "stream `{name}`: the handle belongs to the parent process; open the stream after \
+                 the fork"
+            ),
+            Self::Directory { dir, problem, .. } => {
+                write!(f, "the directory of streams, {}, {problem}", dir.display())
+            }
+            Self::Os {
+                name: Some(name),
+                operation,
+                ..
+            } => write!(f, "stream `{name}`: cannot {operation}"),
+            Self::Os {
+                name: None,
+                operation,
+                ..
+            } => write!(f, "streams: cannot {operation}"),
+        }
+    }
+}
+
+/// A number of bytes, with a rounded figure behind large ones.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    #[expect(clippy::cast_precision_loss, reason = "a figure with one decimal")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = match self.0 {
+            u64::MAX => return f.write_str("more bytes than can be counted"),
+            0x4000_0000.. => (0x4000_0000, "GiB"),
+            0x10_0000.. => (0x10_0000, "MiB"),
+            bytes => return write!(f, "{bytes} bytes"),
+        };
+        write!(
+            f,
+            "{} bytes ({:.1} {name})",
+            self.0,
+            self.0 as f64 / unit as f64
+        )
+    }
+}
+
+/// Processes in a list.
+struct Pids<'a>(&'a [u32]);
+
+impl fmt::Display for Pids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("no process"),
+            [pid] => write!(f, "process {pid}"),
+            pids => {
+                f.write_str("processes")?;
+                pids.iter().try_for_each(|pid| write!(f, " {pid}"))
+            }
+        }
+    }
+}
