@@ -84,7 +84,7 @@ pub struct Frame<'a, T: Pod, const N: usize> {
 }
 
 impl<'a, T: Pod, const N: usize> Frame<'a, T, N> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new((pin, info): (Pin<'a>, FrameInfo)) -> Self {
         let payload = PhantomData;
         Self { pin, info, payload }

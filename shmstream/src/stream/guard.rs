@@ -32,7 +32,7 @@ pub struct Loan<'a, T: Pod, const N: usize> {
 }
 
 impl<'a, T: Pod, const N: usize> Loan<'a, T, N> {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn new(claim: Claim<'a>, handle: &'a Handle) -> Self {
         let payload = PhantomData;
         Self {
@@ -49,7 +49,7 @@ impl<'a, T: Pod, const N: usize> Loan<'a, T, N> {
     /// # Errors
     ///
     /// [`Error::Forked`](crate::Error::Forked) in a child of the process that took the loan.
-    #[inline]
+    #[inline(always)]
     pub fn publish(self) -> Result<u64> {
         self.publish_with_id(0)
     }
@@ -59,7 +59,7 @@ impl<'a, T: Pod, const N: usize> Loan<'a, T, N> {
     /// # Errors
     ///
     /// As [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn publish_with_id(mut self, frame_id: u64) -> Result<u64> {
         self.handle.check_fork()?;
         Ok(self.claim.publish(self.handle.stamp(frame_id)))

@@ -1,4 +1,6 @@
 //! What readers do with a `Stream<T, N>`.
+//!
+//! Inlined by force where it is short, for the reason given in `writing.rs`.
 
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     /// assert_eq!(*frame, [1.0, 2.0, 3.0], "a guard's frame does not change");
     /// # Ok::<(), shmstream::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn read(&self) -> Result<Option<Frame<'_, T, N>>> {
         Ok(self.handle.read()?.map(Frame::new))
     }
@@ -40,7 +42,7 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     /// # Errors
     ///
     /// As [`read`](Self::read).
-    #[inline]
+    #[inline(always)]
     pub fn read_new(&self) -> Result<Option<Frame<'_, T, N>>> {
         Ok(self.handle.read_new()?.map(Frame::new))
     }
@@ -50,7 +52,7 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     /// # Errors
     ///
     /// As [`read`](Self::read). The buffer is as before then.
-    #[inline]
+    #[inline(always)]
     pub fn read_into(&self, frame: &mut [T; N]) -> Result<Option<FrameInfo>> {
         Ok(self.handle.read()?.map(|(pin, info)| {
             pin.copy_into(frame);
