@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -69,8 +69,9 @@ pub(crate) struct WriteLock {
     /// The thread that holds the lock, or zero. Only that thread changes it, so it alone can find
     /// its own number here.
     owner: AtomicU64,
-    /// How many [`Held`] the owner has. Changed by the owner alone.
-    depth: AtomicU32,
+    /// How many [`Held`] the owner has, those that it forgot included: 64 bits, so that no program
+    /// lives to see them overflow. Changed by the owner alone.
+    depth: AtomicU64,
     /// The slots that the owner has on loan, one bit each. Changed by the owner alone.
     loaned: AtomicU64,
     /// The descriptor whose open file description has the kernel's lock.
@@ -115,7 +116,7 @@ impl WriteLock {
             ended: Condvar::new(),
             generation: fork::generation(),
             owner: AtomicU64::new(0),
-            depth: AtomicU32::new(0),
+            depth: AtomicU64::new(0),
             loaned: AtomicU64::new(0),
             file: Mutex::new(None),
         });

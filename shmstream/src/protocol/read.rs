@@ -32,7 +32,8 @@ pub(crate) struct Torn {
 pub(crate) struct Pins {
     row: usize,
     mask: Cell<u64>,
-    guards: [Cell<u32>; MAX_SLOTS],
+    /// Guards that were forgotten count: 64 bits, so that no program lives to see them overflow.
+    guards: [Cell<u64>; MAX_SLOTS],
 }
 
 impl Pins {
@@ -59,8 +60,7 @@ impl Pins {
             // Pin: pairs with Scan.
             handshake_store(Label::Pin, &control.rows[self.row].pins, self.mask.get());
         }
-        // Guards hold a borrow each, and memory ends long before their number does.
-        self.guards[slot].set(guards.saturating_add(1));
+        self.guards[slot].set(guards + 1);
     }
 
     /// Lets one guard's pin go, and returns whether the slot is free of this participant's pins.

@@ -71,6 +71,43 @@ fn counts_guards_and_frees_with_the_last() {
 }
 
 #[test]
+fn one_participant_pins_several_slots_and_loses_all_with_its_row() {
+    let block = Block::new(4, 1);
+    let control = block.control();
+    control.attach(0, 1);
+    let pins = Pins::new(0);
+    let (first, _) = publish(control);
+    control.pin_latest(&pins).unwrap().unwrap();
+    let (second, _) = publish(control);
+    control.pin_latest(&pins).unwrap().unwrap();
+    assert_eq!(control.pins(0), 1 << first | 1 << second);
+
+    control.detach(0);
+    assert_eq!(control.pins(0), 0);
+    // Whoever takes the row of a dead participant finds none of its pins.
+    block.rows[0]
+        .pins
+        .store(u64::MAX, crate::sync::Ordering::Relaxed);
+    control.attach(0, 2);
+    assert_eq!((control.pins(0), control.pid(0)), (0, 2));
+}
+
+#[test]
+fn a_frame_comes_with_its_header() {
+    let block = Block::new(2, 1);
+    let control = block.control();
+    control.attach(0, 1);
+    let frame = FrameWords {
+        frame_id: 1,
+        realtime_ns: 2,
+        monotonic_ns: 3,
+    };
+    control.publish(control.claim(0).unwrap(), frame);
+    let pinned = control.pin_latest(&Pins::new(0)).unwrap().unwrap();
+    assert_eq!(pinned.frame, frame);
+}
+
+#[test]
 fn says_which_slots_pins_hold() {
     let block = Block::new(3, 2);
     let control = block.control();
@@ -138,8 +175,12 @@ fn recovers_from_a_writer_that_died_before_the_last_store() {
 
     assert!(!control.sign_on(4));
     assert!(control.sign_on(5), "the holder before did not sign off");
+    assert_eq!(control.holder(), None, "row 5 is not in the table");
     control.recover();
     assert_eq!(state.load(crate::sync::Ordering::Relaxed) & 1, 1);
+    control.attach(0, 1);
+    let pinned = control.pin_latest(&Pins::new(0)).unwrap().unwrap();
+    assert_eq!(pinned.count, count, "the latest frame stays");
     assert_eq!(publish(control).1, count + 1);
     control.head().sign_off();
     assert!(!control.sign_on(5));

@@ -248,8 +248,14 @@ impl Handle {
     /// Pins the latest frame if it is newer than the newest that this handle returned.
     #[inline]
     pub(crate) fn read_new(&self) -> Result<Option<(Pin<'_>, FrameInfo)>> {
+        self.read_after(self.seen.get())
+    }
+
+    /// Pins the latest frame if its count is above `count`.
+    #[inline]
+    fn read_after(&self, count: u64) -> Result<Option<(Pin<'_>, FrameInfo)>> {
         self.check_fork()?;
-        if self.control().count() > self.seen.get() {
+        if self.control().count() > count {
             self.read()
         } else {
             Ok(None)
@@ -276,13 +282,14 @@ impl Handle {
         }
         let signal = self.control().notify();
         loop {
+            // Before arming, so that a look without patience costs the writer no wake call.
+            let Some(longest) = patience.left(LOOK_AGAIN) else {
+                return self.read_after(count);
+            };
             let value = signal.arm();
             if self.control().recheck() > count {
                 return self.read();
             }
-            let Some(longest) = patience.left(LOOK_AGAIN) else {
-                return Ok(None);
-            };
             futex::wait(signal.word(), value, longest)
                 .map_err(|error| Error::os(&self.name, "wait for a frame", error))?;
             if self.control().count() > count {
@@ -362,11 +369,11 @@ impl Handle {
         if rows::reclaim(&self.name, &self.file, self.control(), own, occupied.pinned)? {
             return Ok(());
         }
-        let freed = self.control().freed();
-        let value = freed.arm();
         let Some(longest) = patience.left(LOOK_FOR_SLOT) else {
             return Err(self.no_free_slot(occupied, loaned));
         };
+        let freed = self.control().freed();
+        let value = freed.arm();
         futex::wait(freed.word(), value, longest)
             .map_err(|error| Error::os(&self.name, "wait for a slot", error))
     }
