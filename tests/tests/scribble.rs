@@ -14,7 +14,7 @@ const SHORT: Duration = Duration::from_millis(2);
 
 #[test]
 fn child_entry() {
-    play(&[("use_it", use_it)]);
+    play(&[("use_it", use_it), ("wait_for_it", wait_for_it)]);
 }
 
 /// Uses a stream in every way until the test is over, whatever comes of it.
@@ -77,6 +77,46 @@ fn use_it(arguments: &[String]) {
         done[action] += u32::from(worked);
     }
     tell(format!("{done:?}"));
+}
+
+/// Waits for a frame that is there, and then is not, over and over.
+fn wait_for_it(arguments: &[String]) {
+    let stream = Frames::open(&arguments[0]).unwrap();
+    let stop = Stream::<u8, 1>::open(&arguments[1]).unwrap();
+    tell("ready");
+    while stop.count() == 0 {
+        if stream.count() > 0 {
+            drop(stream.wait_after(0));
+            drop(stream.wait_after_timeout(0, SHORT));
+            drop(stream.read_new());
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_vanishes_panics_nobody() {
+    let (name, stop_name) = (Name::new("vanish"), Name::new("vanish-stop"));
+    let stream = Frames::create(&name).unwrap();
+    stream.write(&[0; 700]).unwrap();
+    let stop = Stream::<u8, 1>::create(&stop_name).unwrap();
+    let mut child = Child::spawn("wait_for_it", &[&name, &stop_name]);
+    child.expect("ready");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(name.path())
+        .unwrap();
+    let (latest, _) = control_block(&file);
+    let mut there = [0; 8];
+    file.read_exact_at(&mut there, latest).unwrap();
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        file.write_all_at(&[0; 8], latest).unwrap();
+        file.write_all_at(&there, latest).unwrap();
+        assert!(child.is_alive(), "it went down");
+    }
+    stop.write(&[1]).unwrap();
+    child.finish();
 }
 
 /// The offsets of the control block and of its end.

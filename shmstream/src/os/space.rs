@@ -52,7 +52,8 @@ pub(crate) fn reserve(name: &StreamName, dir: &Path, file: impl AsFd, size: u64)
             Err(Errno::INTR) => {}
             // Somebody else was faster.
             Err(Errno::NOSPC | Errno::DQUOT) => {
-                let left = fstatvfs(file).map_or(0, |now| now.f_bavail * now.f_frsize);
+                let left =
+                    fstatvfs(file).map_or(0, |now| now.f_bavail.saturating_mul(now.f_frsize));
                 return Err(no_space(name, dir, size, left, remedy(dir, total, size)));
             }
             Err(error) => return Err(Error::os(name, "reserve memory for the stream", error)),

@@ -225,9 +225,11 @@ impl<'a> Control<'a> {
     /// What the row's last owner left is cleared first.
     pub(crate) fn attach(self, row: usize, pid: u32) {
         let owned = &self.rows[row];
-        // Relaxed: a dead owner's pins protect nothing any more, and a writer that still sees them
-        // passes over a slot that is free.
-        owned.pins.store(0, Ordering::Relaxed);
+        // Unpin: pairs with Scan. A writer may learn from this store, and from no other, that the
+        // row's last owner has read what it will read.
+        owned
+            .pins
+            .store(0, ordering(Label::Unpin, Ordering::Release));
         owned.pid.store(pid, Ordering::Relaxed);
         // Attach: pairs with Scan.
         handshake_or(

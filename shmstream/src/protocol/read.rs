@@ -116,6 +116,8 @@ impl Control<'_> {
                     let state = Some(state);
                     return Err(Torn { latest, state });
                 }
+            } else {
+                stale = 0;
             }
             latest = newer;
         }

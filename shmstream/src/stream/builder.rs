@@ -36,7 +36,7 @@ const ATTEMPTS: u32 = 1000;
 /// # Ok::<(), shmstream::Error>(())
 /// ```
 ///
-/// A stream takes one page for its header, `384 + 128 × (slots + participants)` bytes rounded up to
+/// A stream takes one page for its header (more for a schema of kilobytes), `384 + 128 × (slots + participants)` bytes rounded up to
 /// pages for the words that processes share, and its slots: each as large as a frame, rounded up to
 /// 128 bytes, or to pages for frames of a page and more.
 #[derive(Clone, Debug)]

@@ -81,10 +81,10 @@ pub fn unlink(name: impl AsRef<[u8]>) -> Result<()> {
 fn unlink_once(directory: &Directory, name: &StreamName) -> Result<Standing> {
     let (file, file_len) = directory.open(name, false)?;
     let header = match read_header(directory, name, &file, file_len) {
-        Err(error @ Error::Foreign { .. }) => return Err(error),
-        // Damaged, or of another version: nobody can have it open.
-        Err(_) => None,
         Ok(header) => Some(header),
+        // Nobody can open it any more, and where the flag lies is not known.
+        Err(Error::Corrupt { .. } | Error::Version { .. }) => None,
+        Err(error) => return Err(error),
     };
     directory.unlink(name, &file, || match &header {
         Some(header) => mark_unlinked(name, &file, header),

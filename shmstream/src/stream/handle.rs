@@ -89,6 +89,7 @@ impl Handle {
         let file = directory.create(name, header.layout.total as u64, mode)?;
         write_at(&file, &bytes, 0).map_err(|error| Error::os(name, "write the header", error))?;
         // Attached before it has a name: nobody ever sees the stream without its creator.
+        let file = unshared(name, file)?;
         let mut handle = Self::attach(name, directory, header, file, residency)?;
         handle.region.prepare_writing(name, &handle.file)?;
         handle
@@ -106,6 +107,7 @@ impl Handle {
     pub(crate) fn open(name: &StreamName, any_owner: bool, residency: Residency) -> Result<Self> {
         let directory = Directory::current();
         let (file, file_len) = directory.open(name, any_owner)?;
+        let file = unshared(name, file)?;
         let header = read_header(&directory, name, &file, file_len)?;
         Self::attach(name, directory, header, file, residency)
     }
@@ -120,6 +122,7 @@ impl Handle {
         let path = format!("/proc/self/fd/{descriptor}");
         let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
             .map_err(|error| Error::os(&self.name, "open its file once more", error))?;
+        let file = unshared(&self.name, file)?;
         let (directory, header) = (self.directory.clone(), self.header.clone());
         Self::attach(&self.name, directory, header, file, self.residency)
     }
@@ -128,11 +131,10 @@ impl Handle {
         name: &StreamName,
         directory: Directory,
         header: Header,
-        file: OwnedFd,
+        file: Unshared,
         residency: Residency,
     ) -> Result<Self> {
-        let watch = |error| Error::os(name, "prepare for forks", error);
-        let file = Arc::new(Unshared::new(file).map_err(watch)?);
+        let file = Arc::new(file);
         let residency = Residency {
             huge: header.plan.huge,
             ..residency
@@ -275,8 +277,8 @@ impl Handle {
     ) -> Result<Option<(Pin<'_>, FrameInfo)>> {
         self.check_fork()?;
         for _ in 0..SPINS {
-            if self.control().count() > count {
-                return self.read();
+            if let Some(frame) = self.read_after(count)? {
+                return Ok(Some(frame));
             }
             std::hint::spin_loop();
         }
@@ -287,13 +289,16 @@ impl Handle {
                 return self.read_after(count);
             };
             let value = signal.arm();
-            if self.control().recheck() > count {
-                return self.read();
+            // A frame that is counted and cannot be read is a peer's scribbling: wait on.
+            if self.control().recheck() > count
+                && let Some(frame) = self.read()?
+            {
+                return Ok(Some(frame));
             }
             futex::wait(signal.word(), value, longest)
                 .map_err(|error| Error::os(&self.name, "wait for a frame", error))?;
-            if self.control().count() > count {
-                return self.read();
+            if let Some(frame) = self.read_after(count)? {
+                return Ok(Some(frame));
             }
             self.check_replaced()?;
         }
@@ -341,7 +346,9 @@ impl Handle {
     pub(crate) fn lock_holder(&self) -> Option<u32> {
         self.check_fork().ok()?;
         let control = self.control();
-        control.holder().map(|row| control.pid(row))
+        let pid = control.holder().map(|row| control.pid(row));
+        // Zero: the row has been cleared meanwhile.
+        pid.filter(|&pid| pid != 0)
     }
 
     /// Takes the write lock, with patience `for_lock`, and claims a slot, with patience `for_slot`.
@@ -385,6 +392,8 @@ impl Handle {
             .attached()
             .filter(|&row| control.pins(row) & occupied.pinned != 0);
         let mut holders: Vec<_> = holding.map(|row| control.pid(row)).collect();
+        // Zero: the row has been cleared meanwhile.
+        holders.retain(|&pid| pid != 0);
         holders.sort_unstable();
         holders.dedup();
         Error::NoFreeSlot {
@@ -422,4 +431,9 @@ impl Drop for Handle {
         // and its child would keep the lock until then.
         lock::unlock_row(&*self.file, self.pins.row());
     }
+}
+
+/// Keeps a descriptor from children that are forked from now on.
+fn unshared(name: &StreamName, file: OwnedFd) -> Result<Unshared> {
+    Unshared::new(file).map_err(|error| Error::os(name, "prepare for forks", error))
 }

@@ -37,8 +37,10 @@ use crate::schema::Schema;
 ///
 /// After a `fork` the child cannot use its parent's handles: every method that could fail returns
 /// [`Error::Forked`], dropping them changes nothing for the parent, and the death of the parent is
-/// noticed although the child lives. The child opens the stream anew. The child does not have its
-/// parent's mappings, so to look into a guard that was alive at the fork ends it with SIGSEGV.
+/// noticed although the child lives. The child opens the stream anew, which it can if no other
+/// thread of the parent was in this crate at the fork. The child does not have its parent's mappings:
+/// it must not look into a guard that was alive at the fork, since nothing is there (SIGSEGV), or
+/// something of the child's own.
 pub struct Stream<T: Pod, const N: usize> {
     pub(super) handle: Handle,
     payload: PhantomData<[T; N]>,

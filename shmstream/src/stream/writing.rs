@@ -23,8 +23,8 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     /// - [`Error::NoFreeSlot`](crate::Error::NoFreeSlot) when readers hold all slots but the
     ///   latest; nothing is published;
     /// - [`Error::Replaced`](crate::Error::Replaced) when another stream has the name now: its
-    ///   readers would not see the
-    ///   frame;
+    ///   readers would not see the frame. Looked at when the lock is taken, so a writer that holds it
+    ///   for long asks [`link`](Stream::link);
     /// - [`Error::Forked`](crate::Error::Forked), [`Error::Limit`](crate::Error::Limit),
     ///   [`Error::Os`](crate::Error::Os).
     #[inline(always)]
