@@ -20,6 +20,8 @@ const MAX_SCHEMA: usize = 1 << 20;
 const LINE: usize = 128;
 /// The data area begins on a huge page.
 const FLAG_HUGE: u32 = 1;
+/// Every publish wakes, since some readers cannot say that they sleep.
+const FLAG_OBSERVERS: u32 = 2;
 const HUGE_PAGE: usize = crate::os::map::HUGE_PAGE;
 
 pub(crate) const MIN_SLOTS: usize = 2;
@@ -31,6 +33,10 @@ pub(crate) struct Plan {
     pub(crate) schema: Schema,
     pub(crate) slots: usize,
     pub(crate) participants: usize,
+    /// How many frames are kept for readers in order, the latest included; from 1.
+    pub(crate) history: usize,
+    /// Some readers cannot write to the file: every publish wakes.
+    pub(crate) observers: bool,
     pub(crate) huge: bool,
     /// The size of a page on this machine.
     pub(crate) page: usize,
@@ -120,8 +126,9 @@ struct RawHeader {
     creator_pid: u32,
     creator_uid: u32,
     schema_len: u32,
+    history: u32,
     /// Zero until a later version gives them a meaning.
-    reserved: [u8; 148],
+    reserved: [u8; 144],
 }
 
 /// The size of the fixed part of a header.
@@ -240,7 +247,8 @@ impl Header {
             byte_order: BYTE_ORDER,
             version: VERSION,
             checksum: 0,
-            flags: if plan.huge { FLAG_HUGE } else { 0 },
+            flags: if plan.huge { FLAG_HUGE } else { 0 }
+                | if plan.observers { FLAG_OBSERVERS } else { 0 },
             page: plan.page as u64,
             total: layout.total as u64,
             control: layout.control as u64,
@@ -253,7 +261,8 @@ impl Header {
             creator_pid: origin.creator_pid,
             creator_uid: origin.creator_uid,
             schema_len: schema_len as u32,
-            reserved: [0; 148],
+            history: plan.history as u32,
+            reserved: [0; 144],
         }
     }
 
@@ -290,13 +299,17 @@ impl Header {
                 1,
                 MAX_PARTICIPANTS,
             )?,
-            huge: match raw.flags {
-                0 => false,
-                FLAG_HUGE => true,
-                flags => return Err(corrupt("the flags", format!("{flags:#x}"))),
-            },
+            history: bounded("the history", raw.history, 1, MAX_SLOTS - 1)?,
+            observers: raw.flags & FLAG_OBSERVERS != 0,
+            huge: raw.flags & FLAG_HUGE != 0,
             page,
         };
+        if raw.flags & !(FLAG_HUGE | FLAG_OBSERVERS) != 0 {
+            return Err(corrupt("the flags", format!("{:#x}", raw.flags)));
+        }
+        if plan.history >= plan.slots {
+            return Err(corrupt("the history", plan.history));
+        }
         if plan.schema.shape().is_empty() {
             return Err(corrupt("the schema", "a frame without dimensions"));
         }

@@ -39,8 +39,8 @@ pub use {
     schema::{Field, Item, Schema, StructSchema},
     shmstream_derive::ShmPayload,
     stream::{
-        Builder, Frame, FrameInfo, Link, Loan, LockGuard, OwnedFrame, Purged, Stream, list, purge,
-        unlink,
+        Builder, DynStream, Frame, FrameInfo, Link, Loan, LockGuard, OwnedFrame, Purged, Stream,
+        list, purge, unlink,
     },
 };
 

@@ -73,7 +73,7 @@ fn victim(arguments: &[String]) {
     stop();
 }
 
-fn builder(name: impl AsRef<[u8]>) -> shmstream::Builder<u64, 4> {
+fn builder(name: impl AsRef<[u8]>) -> shmstream::Builder<Frames> {
     Frames::builder(name).slots(3).participants(3)
 }
 

@@ -11,6 +11,8 @@ fn plan(schema: Schema) -> Plan {
         schema,
         slots: 4,
         participants: 64,
+        history: 1,
+        observers: false,
         huge: false,
         page: PAGE,
     }
@@ -137,7 +139,7 @@ proptest! {
         schema_len in 1_usize..10_000,
     ) {
         let schema = bytes(len);
-        let plan = Plan { schema, slots, participants, huge, page: PAGE };
+        let plan = Plan { schema, slots, participants, history: 1, observers: false, huge, page: PAGE };
         let layout = Layout::new(&plan, schema_len).unwrap();
         prop_assert!(HEADER_LEN + schema_len <= layout.control);
         prop_assert!(layout.control + layout.control_len <= layout.data);

@@ -141,11 +141,11 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     /// # Ok::<(), shmstream::Error>(())
     /// ```
     pub fn temporary() -> Result<Self> {
-        Builder::unnamed().create()
+        Builder::<Self>::unnamed().create()
     }
 
     /// Returns a builder, for streams that need other than the defaults.
-    pub fn builder(name: impl AsRef<[u8]>) -> Builder<T, N> {
+    pub fn builder(name: impl AsRef<[u8]>) -> Builder<Self> {
         Builder::new(name)
     }
 
@@ -240,6 +240,12 @@ impl<T: Pod, const N: usize> Stream<T, N> {
         self.handle.header().plan.slots
     }
 
+    /// Returns how many frames the stream keeps for readers in order, the latest included.
+    #[must_use]
+    pub const fn history(&self) -> usize {
+        self.handle.header().plan.history
+    }
+
     /// Returns the number of handles that can be attached at a time.
     #[must_use]
     pub const fn max_participants(&self) -> usize {
@@ -277,23 +283,7 @@ impl<T: Pod, const N: usize> Stream<T, N> {
 
     /// Checks that a stream carries what this program declares.
     pub(super) fn from_checked(handle: Handle) -> Result<Self> {
-        let (stream, program) = (&handle.header().plan.schema, Self::declared());
-        let name = || handle.name().clone();
-        if let Some(difference) = stream.item().difference(program.item()) {
-            return Err(Error::Type {
-                name: name(),
-                stream: stream.item().to_string(),
-                program: program.item().to_string(),
-                difference,
-            });
-        }
-        if stream.shape() != program.shape() {
-            return Err(Error::Shape {
-                name: name(),
-                stream: stream.shape().to_vec(),
-                program: program.shape().to_vec(),
-            });
-        }
+        check_payload(&handle, &Self::declared())?;
         Ok(Self::from_handle(handle))
     }
 
@@ -302,6 +292,28 @@ impl<T: Pod, const N: usize> Stream<T, N> {
         let payload = PhantomData;
         Self { handle, payload }
     }
+}
+
+/// Checks that a stream carries what a program expects.
+pub(super) fn check_payload(handle: &Handle, program: &Schema) -> Result<()> {
+    let stream = &handle.header().plan.schema;
+    let name = || handle.name().clone();
+    if let Some(difference) = stream.item().difference(program.item()) {
+        return Err(Error::Type {
+            name: name(),
+            stream: stream.item().to_string(),
+            program: program.item().to_string(),
+            difference,
+        });
+    }
+    if stream.shape() != program.shape() {
+        return Err(Error::Shape {
+            name: name(),
+            stream: stream.shape().to_vec(),
+            program: program.shape().to_vec(),
+        });
+    }
+    Ok(())
 }
 
 impl<T: Pod, const N: usize> fmt::Debug for Stream<T, N> {

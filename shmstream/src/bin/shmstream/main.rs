@@ -1,0 +1,3 @@
+//! `shmstream`: looks into streams from a shell.
+
+fn main() {}
