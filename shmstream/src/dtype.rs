@@ -1,6 +1,9 @@
 //! Element types known at run time.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::schema::{SchemaError, excerpt};
 
 /// The type of one scalar element, as it is written into a stream's schema.
 ///
@@ -117,6 +120,18 @@ impl DType {
         )
     }
 
+    /// Returns the type with this name, Rust's or NumPy's.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let name = alias(name).unwrap_or(name);
+        Self::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
+    /// Lists the names of all types.
+    #[cold]
+    pub(crate) fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// Returns the type's code in the file format.
     pub(crate) const fn code(self) -> u8 {
         self as u8
@@ -132,4 +147,47 @@ impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// Reads the name that Rust programs use, or NumPy's: `f32` or `float32`, `Complex<f32>` or
+/// `complex64`.
+///
+/// ```
+/// use shmstream::DType;
+///
+/// assert_eq!("u16".parse(), Ok(DType::U16));
+/// assert_eq!("uint16".parse(), Ok(DType::U16));
+/// assert!("char".parse::<DType>().is_err());
+/// ```
+impl FromStr for DType {
+    type Err = SchemaError;
+
+    fn from_str(name: &str) -> Result<Self, SchemaError> {
+        Self::from_name(name).ok_or_else(|| {
+            let (names, found) = (Self::names(), excerpt(name));
+            SchemaError::new(format!("expected one of {names}, found {found}"))
+        })
+    }
+}
+
+/// Returns Rust's name for a name that NumPy uses.
+fn alias(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "bool" => "Bool",
+        "uint8" => "u8",
+        "uint16" => "u16",
+        "uint32" => "u32",
+        "uint64" => "u64",
+        "int8" => "i8",
+        "int16" => "i16",
+        "int32" => "i32",
+        "int64" => "i64",
+        "float16" => "f16",
+        "bfloat16" => "bf16",
+        "float32" => "f32",
+        "float64" => "f64",
+        "complex64" => "Complex<f32>",
+        "complex128" => "Complex<f64>",
+        _ => return None,
+    })
 }

@@ -101,6 +101,24 @@ pub enum Error {
         /// The shape in this program.
         program: Vec<usize>,
     },
+    /// A payload known at run time has no such field, or the field cannot be had in this form.
+    Field {
+        /// The stream.
+        name: StreamName,
+        /// The path of the field.
+        field: String,
+        /// What is the matter, and what there is.
+        reason: String,
+    },
+    /// An index into a payload known at run time is past its end.
+    Index {
+        /// The stream.
+        name: StreamName,
+        /// The index.
+        index: Vec<usize>,
+        /// The shape of what was looked into.
+        shape: Vec<usize>,
+    },
     /// An option, or a payload's schema, is outside what a stream can be.
     Invalid {
         /// The stream.
@@ -160,7 +178,8 @@ pub enum Error {
         /// let go just now.
         holder: Option<u32>,
     },
-    /// No slot is free to write into: live readers hold, or loans occupy, all but the latest.
+    /// No slot is free to write into: live readers hold, lossless subscriptions await, or loans
+    /// occupy, all but the latest.
     NoFreeSlot {
         /// The stream.
         name: StreamName,
@@ -168,8 +187,19 @@ pub enum Error {
         slots: u32,
         /// The processes whose guards hold slots, each named once.
         holders: Vec<u32>,
+        /// The processes whose lossless subscriptions have frames to read, each named once.
+        subscribers: Vec<u32>,
         /// Slots on loan to this thread.
         loans: u32,
+    },
+    /// Writers overwrote the frame each time that an observer tried to copy it.
+    Overtaken {
+        /// The stream.
+        name: StreamName,
+        /// How often it tried.
+        attempts: u32,
+        /// The number of slots.
+        slots: u32,
     },
     /// The stream was unlinked, and another was created under its name.
     ///
@@ -269,6 +299,8 @@ impl Error {
             | Self::Corrupt { name, .. }
             | Self::Type { name, .. }
             | Self::Shape { name, .. }
+            | Self::Field { name, .. }
+            | Self::Index { name, .. }
             | Self::Invalid { name, .. }
             | Self::TooLarge { name, .. }
             | Self::NoSpace { name, .. }
@@ -276,6 +308,7 @@ impl Error {
             | Self::TooManyParticipants { name, .. }
             | Self::Busy { name, .. }
             | Self::NoFreeSlot { name, .. }
+            | Self::Overtaken { name, .. }
             | Self::Replaced { name }
             | Self::Forked { name } => Some(name),
             Self::Os { name, .. } => name.as_ref(),

@@ -5,7 +5,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::protocol::{Head, MAX_PARTICIPANTS, MAX_SLOTS, Row, Slot};
+use crate::protocol::{Head, MAX_PARTICIPANTS, MAX_SLOTS, Row, Slot, Turns};
 use crate::schema::{MAX_ALIGN, Schema};
 
 /// What a stream's file begins with.
@@ -42,6 +42,17 @@ pub(crate) struct Plan {
     pub(crate) page: usize,
 }
 
+impl Plan {
+    /// Returns which slots a writer takes first.
+    pub(crate) const fn turns(&self) -> Turns {
+        Turns {
+            kept: self.history as u64 - 1,
+            // An observer cannot pin, so it gets as much time for its copy as there are slots.
+            all: self.history > 1 || self.observers,
+        }
+    }
+}
+
 /// Offsets and sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -53,8 +64,10 @@ pub(crate) struct Layout {
     pub(crate) data: usize,
     /// INVARIANT: `slots` times `stride`.
     pub(crate) data_len: usize,
-    /// INVARIANT: at least the size of a frame, and a multiple of its alignment.
+    /// INVARIANT: at least `frame`, and a multiple of the frame's alignment and of 128.
     pub(crate) stride: usize,
+    /// The size of a frame.
+    pub(crate) frame: usize,
     /// INVARIANT: from 2 to 64.
     pub(crate) slots: usize,
     /// INVARIANT: from 1 to 1024.
@@ -97,6 +110,7 @@ impl Layout {
             data,
             data_len,
             stride,
+            frame,
             slots,
             participants,
             total,

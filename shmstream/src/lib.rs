@@ -6,6 +6,9 @@
 mod protocol;
 mod sync;
 
+#[cfg(all(feature = "serde", not(shmstream_loom)))]
+pub mod config;
+
 #[cfg(not(shmstream_loom))]
 mod dtype;
 #[cfg(not(shmstream_loom))]
@@ -23,9 +26,13 @@ mod pod;
 #[cfg(not(shmstream_loom))]
 mod region;
 #[cfg(not(shmstream_loom))]
+mod scalar;
+#[cfg(not(shmstream_loom))]
 mod schema;
 #[cfg(not(shmstream_loom))]
 mod stream;
+#[cfg(not(shmstream_loom))]
+mod view;
 #[cfg(not(shmstream_loom))]
 mod write_lock;
 
@@ -36,13 +43,21 @@ pub use {
     name::StreamName,
     payload::{GpuPayload, ShmPayload},
     pod::{Bool, Pod},
-    schema::{Field, Item, Schema, StructSchema},
+    scalar::Scalar,
+    schema::{Field, Item, Schema, SchemaError, StructSchema},
     shmstream_derive::ShmPayload,
     stream::{
-        Builder, DynStream, Frame, FrameInfo, Link, Loan, LockGuard, OwnedFrame, Purged, Stream,
-        list, purge, unlink,
+        AnyStream, Builder, DynFrame, DynLoan, DynLockGuard, DynOwnedFrame, DynStream, Frame,
+        FrameInfo, Frames, Gap, Link, Loan, LockGuard, Observer, OwnedFrame, Participant, Producer,
+        Purged, Roles, Start, Status, Stream, Subscription, list, purge, stat, unlink,
     },
+    view::{View, ViewMut},
 };
+
+#[cfg(all(feature = "config", not(shmstream_loom)))]
+pub use config::ConfigError;
+#[cfg(all(feature = "serde", not(shmstream_loom)))]
+pub use config::{Applied, Difference, Finding, Manifest, StreamConfig};
 
 #[cfg(not(shmstream_loom))]
 #[doc(no_inline)]

@@ -163,5 +163,7 @@ impl AsRef<[u8]> for StreamName {
     }
 }
 
+#[cfg(feature = "serde")]
+mod serde;
 #[cfg(test)]
 mod tests;

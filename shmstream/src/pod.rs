@@ -61,6 +61,74 @@ pub trait Pod: ShmPayload {
 
 impl<T: ShmPayload> Pod for T {}
 
+/// Returns the bytes of a value, to be overwritten with any others.
+pub(crate) fn bytes_of_mut<T: Pod>(value: &mut T) -> &mut [u8] {
+    let bytes = std::ptr::from_mut(value).cast::<u8>();
+    // SAFETY: `from_raw_parts_mut` asks for the same as `from_raw_parts` in `Pod::as_bytes`, and
+    // - no other access meanwhile: the value is borrowed exclusively for the returned lifetime;
+    // and whatever is written, the value stays valid: every bit pattern is (`ShmPayload`, 1).
+    unsafe { std::slice::from_raw_parts_mut(bytes, size_of::<T>()) }
+}
+
+/// Returns bytes as values, or `None` if they are not aligned or no whole number of values.
+pub(crate) fn slice_of<T: Pod>(bytes: &[u8]) -> Option<&[T]> {
+    let values = bytes.as_ptr().cast::<T>();
+    if !values.is_aligned() || !bytes.len().is_multiple_of(size_of::<T>()) {
+        return None;
+    }
+    // SAFETY: `from_raw_parts` asks for
+    // - a pointer valid for reads of as many bytes: it comes from `bytes`, whose length is divided by
+    //   the size of `T`, which is not zero (`ShmPayload`, 4);
+    // - alignment: checked;
+    // - valid values: every bit pattern is one (`ShmPayload`, 1);
+    // - no mutation meanwhile: `bytes` is borrowed shared for the returned lifetime.
+    Some(unsafe { std::slice::from_raw_parts(values, bytes.len() / size_of::<T>()) })
+}
+
+/// Returns bytes as values to change, or `None` as [`slice_of`].
+pub(crate) fn slice_of_mut<T: Pod>(bytes: &mut [u8]) -> Option<&mut [T]> {
+    let values = bytes.as_mut_ptr().cast::<T>();
+    if !values.is_aligned() || !bytes.len().is_multiple_of(size_of::<T>()) {
+        return None;
+    }
+    // SAFETY: `from_raw_parts_mut` asks for the same as `from_raw_parts` above, for writes as well,
+    // and no other access meanwhile: `bytes` is borrowed exclusively. Whatever is written, the bytes
+    // stay initialised: no byte of a `T` is padding (`ShmPayload`, 2).
+    Some(unsafe { std::slice::from_raw_parts_mut(values, bytes.len() / size_of::<T>()) })
+}
+
+/// Returns a copy of the value whose bytes these are, or `None` if they are too few or too many.
+/// Alignment does not matter.
+pub(crate) fn value_of<T: Pod>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() != size_of::<T>() {
+        return None;
+    }
+    // SAFETY: `read_unaligned` asks for a pointer valid for reads of one `T`: it comes from `bytes`,
+    // which are as many (checked); and for a valid value: every bit pattern is one (`ShmPayload`, 1).
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// Returns the bytes of values.
+pub(crate) fn bytes_of_slice<T: Pod>(values: &[T]) -> &[u8] {
+    // SAFETY: `from_raw_parts` asks for the same as in `Pod::as_bytes`, for all values at once.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// Returns the bytes of values, to be overwritten with any others.
+pub(crate) fn bytes_of_slice_mut<T: Pod>(values: &mut [T]) -> &mut [u8] {
+    let len = size_of_val(values);
+    // SAFETY: `from_raw_parts_mut` asks for the same as in `bytes_of_mut`, for all values at once.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
+}
+
+/// Returns a value whose bytes are all zero in memory of its own, without a copy on the stack.
+pub(crate) fn zeroed_box<T: Pod>() -> Box<T> {
+    let value = Box::<T>::new_zeroed();
+    // SAFETY: `assume_init` asks for a valid value: all zero is one, as every bit pattern is
+    // (`ShmPayload`, 1).
+    unsafe { value.assume_init() }
+}
+
 /// Implements `ShmPayload` for scalars, with the conditions that can be checked left to zerocopy.
 macro_rules! scalars {
     ($($(#[$attr:meta])* $ty:ty => $dtype:expr;)*) => {$(

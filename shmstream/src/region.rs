@@ -6,17 +6,18 @@
 // - a payload is read only while a `Pin` stands for it and written only while a `Claim` does.
 
 use std::cell::OnceCell;
+use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
 use crate::error::Result;
-use crate::layout::Layout;
+use crate::layout::{Header, Layout};
 use crate::name::StreamName;
 use crate::os::fork::{self, Unshared};
 use crate::os::futex;
 use crate::os::map::{Access, Map, Residency, map};
 use crate::pod::Pod;
 use crate::protocol::{
-    Control, FrameWords, Head, Occupied, Pinned, Pins, Row, Slot, Torn, payload,
+    Control, FrameWords, Head, Next, Occupied, Pinned, Pins, Row, Sight, Slot, Torn, Turns, payload,
 };
 use crate::write_lock::Held;
 
@@ -30,16 +31,19 @@ pub(crate) struct Region {
     writable: OnceCell<Map>,
     /// INVARIANT: that of the file behind the mappings, whose size was checked against it.
     layout: Layout,
+    turns: Turns,
+    /// Some readers cannot say that they sleep.
+    observers: bool,
     residency: Residency,
     generation: u32,
 }
 
 impl Region {
-    /// Maps a stream whose file has the size that `layout` says.
+    /// Maps a stream whose file has the size that its header says.
     pub(crate) fn map(
         name: &StreamName,
         file: &Unshared,
-        layout: Layout,
+        header: &Header,
         residency: Residency,
     ) -> Result<Self> {
         // Huge pages are for the data alone.
@@ -53,13 +57,15 @@ impl Region {
             data,
             data_len,
             ..
-        } = layout;
+        } = header.layout;
         // INVARIANT (control, data): the lengths and accesses are the ones they ask for.
         Ok(Self {
             control: map(name, file, control, control_len, Access::ReadWrite, small)?,
             data: map(name, file, data, data_len, Access::Read, residency)?,
             writable: OnceCell::new(),
-            layout,
+            layout: header.layout,
+            turns: header.plan.turns(),
+            observers: header.plan.observers,
             residency,
             generation: fork::generation(),
         })
@@ -74,30 +80,9 @@ impl Region {
     /// Returns the control block.
     #[inline]
     pub(crate) fn control(&self) -> Control<'_> {
-        let Layout {
-            slots,
-            participants,
-            ..
-        } = self.layout;
-        let head = self.control.start().cast::<Head>();
-        // SAFETY: `add` asks to stay inside the allocation: `control_len` has room for the head, and
-        // the mapping for `control_len` (both invariants).
-        let first_slot = unsafe { head.add(1) }.cast::<Slot>();
-        // SAFETY: as above, with room for `slots` slots behind the head.
-        let first_row = unsafe { first_slot.add(slots) }.cast::<Row>();
-        // SAFETY: dereferencing asks for
-        // - alignment: the mapping begins on a page, and all three types are 128 bytes or a multiple
-        //   of that, aligned to 128 (asserted in `layout.rs`);
-        // - validity for reads and writes while `&self` lives: the mapping is owned by `self`;
-        // - a valid value: the type is made of atomic integers, for which every bit pattern is one;
-        // - no aliasing violation: whoever else writes to it, here or in other processes, does so
-        //   through atomics.
-        let head = unsafe { &*head };
-        // SAFETY: `from_raw_parts` asks for the same of `slots` slots.
-        let slots = unsafe { std::slice::from_raw_parts(first_slot, slots) };
-        // SAFETY: `from_raw_parts` asks for the same of `participants` rows.
-        let rows = unsafe { std::slice::from_raw_parts(first_row, participants) };
-        Control::new(head, slots, rows)
+        // SAFETY: `control_block` asks for a mapping of the layout's control block, for reading and
+        // writing: the invariants of the two fields.
+        unsafe { control_block(&self.control, &self.layout, self.turns) }
     }
 
     /// Returns where slot `slot` lies in one of the two mappings of the data area.
@@ -169,23 +154,51 @@ impl Region {
         }
     }
 
+    /// Pins the frame of count `next` or the oldest behind it that is left, or returns `Ok(Err(_))`
+    /// with what else came of looking.
+    ///
+    /// `note` is as for [`pin_latest`](Self::pin_latest).
+    #[inline]
+    pub(crate) fn pin_next<'a, R>(
+        &'a self,
+        pins: &'a Pins,
+        next: u64,
+        hint: usize,
+        note: impl FnOnce(Pinned) -> R,
+    ) -> Result<Result<(Pin<'a>, R), Next>, Torn> {
+        let pinned = match self.control().pin_next(pins, next, hint)? {
+            Next::Frame(pinned) => pinned,
+            other => return Ok(Err(other)),
+        };
+        let note = note(pinned);
+        // INVARIANT (Pin): the slot was counted in `pins` just now, for this one value.
+        let pin = Pin {
+            region: self,
+            pins,
+            slot: pinned.slot,
+        };
+        Ok(Ok((pin, note)))
+    }
+
     /// Claims a slot to write into.
     ///
     /// `held` is the write lock of this very stream. While no slot is free, `make_room` is told which
-    /// are pinned and which are on loan; it makes the attempt worth repeating, or gives up.
+    /// are held by participants and which are on loan, and has a place for its own notes between
+    /// attempts; it makes the attempt worth repeating, or gives up.
     #[inline(always)]
     pub(crate) fn claim<'a>(
         &'a self,
         name: &StreamName,
         file: &Unshared,
         held: Held<'a>,
-        make_room: impl Fn(Occupied, u64) -> Result<()>,
+        make_room: impl Fn(Occupied, u64, &mut Option<u32>) -> Result<()>,
     ) -> Result<Claim<'a>> {
         let data = self.writable(name, file)?;
+        let mut notes = None;
         let slot = loop {
             match self.control().claim(held.loaned()) {
                 Ok(slot) => break slot,
-                Err(occupied) => make_room(occupied, held.loaned())?,
+                Err(occupied) => make_room(occupied, held.loaned(), &mut notes)?,
             }
         };
         held.set_loaned(slot, true);
@@ -198,6 +211,122 @@ impl Region {
             slot,
         })
     }
+}
+
+/// The mappings of somebody who may only look.
+pub(crate) struct Outlook {
+    /// INVARIANT: maps `layout.control_len` bytes for reading.
+    control: Map,
+    /// INVARIANT: maps `layout.data_len` bytes for reading.
+    data: OnceCell<Map>,
+    /// INVARIANT: that of the file behind the mappings, whose size was checked against it.
+    layout: Layout,
+    turns: Turns,
+    generation: u32,
+}
+
+impl Outlook {
+    /// Maps what processes share of a stream whose file has the size that its header says, and not
+    /// its payloads.
+    pub(crate) fn map(name: &StreamName, file: impl AsFd, header: &Header) -> Result<Self> {
+        let Layout {
+            control,
+            control_len,
+            ..
+        } = header.layout;
+        let small = Residency::default();
+        // INVARIANT (control): the length is the one it asks for.
+        Ok(Self {
+            control: map(name, file, control, control_len, Access::Read, small)?,
+            data: OnceCell::new(),
+            layout: header.layout,
+            turns: header.plan.turns(),
+            generation: fork::generation(),
+        })
+    }
+
+    /// Maps the payloads as well.
+    pub(crate) fn map_data(
+        &self,
+        name: &StreamName,
+        file: impl AsFd,
+        residency: Residency,
+    ) -> Result<()> {
+        let Layout { data, data_len, .. } = self.layout;
+        // INVARIANT (data): the length is the one it asks for.
+        let map = map(name, file, data, data_len, Access::Read, residency)?;
+        self.data.get_or_init(|| map);
+        Ok(())
+    }
+
+    /// Returns whether this process is a fork of the one that mapped the stream.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// Returns a view of what processes share.
+    pub(crate) fn sight(&self) -> Sight<'_> {
+        // SAFETY: `control_block` asks for a mapping of the layout's control block: the invariant;
+        // and since that is for reading only, for nothing but relaxed loads: all that `Sight` does.
+        Sight::new(unsafe { control_block(&self.control, &self.layout, self.turns) })
+    }
+
+    /// Copies as many bytes as the buffer has from the start of a slot, which a writer may be
+    /// changing; false if the payloads are not mapped or the slot has fewer.
+    pub(crate) fn copy(&self, slot: usize, bytes: &mut [u8]) -> bool {
+        let Layout { slots, stride, .. } = self.layout;
+        let Some(data) = self.data.get() else {
+            return false;
+        };
+        if slot >= slots || bytes.len() > stride {
+            return false;
+        }
+        // SAFETY: `add` asks to stay inside the allocation: `slots * stride` is at most `data_len`,
+        // which the mapping has (both invariants), and `slot < slots` (checked).
+        let start = unsafe { data.start().add(slot * stride) };
+        // SAFETY: `read_unpinned` asks for
+        // 1. a pointer aligned to 8 and valid for reads of `bytes.len()` bytes: the mapping begins on
+        //    a page, `stride` is a multiple of 128, and the slot has `stride` bytes (checked);
+        // 2. a mapping that nobody unmaps meanwhile: `self` owns it.
+        unsafe { payload::read_unpinned(start, bytes) };
+        true
+    }
+}
+
+/// Returns the control block in a mapping.
+///
+/// # Safety
+///
+/// `map` maps `layout.control_len` bytes, from the start of the control block of a stream with that
+/// layout. If it maps them for reading only, the caller does nothing with the result but relaxed
+/// loads.
+#[inline]
+unsafe fn control_block<'a>(map: &'a Map, layout: &Layout, turns: Turns) -> Control<'a> {
+    let Layout {
+        slots,
+        participants,
+        ..
+    } = *layout;
+    let head = map.start().cast::<Head>();
+    // SAFETY: `add` asks to stay inside the allocation: `control_len` has room for the head (its
+    // invariant), and the mapping for `control_len` (the caller promises).
+    let first_slot = unsafe { head.add(1) }.cast::<Slot>();
+    // SAFETY: as above, with room for `slots` slots behind the head.
+    let first_row = unsafe { first_slot.add(slots) }.cast::<Row>();
+    // SAFETY: dereferencing asks for
+    // - alignment: the mapping begins on a page, and all three types are 128 bytes or a multiple of
+    //   that, aligned to 128 (asserted in `layout.rs`);
+    // - validity for reads while the borrow of `map` lasts, and for writes unless the caller only
+    //   loads: it is a mapping;
+    // - a valid value: the type is made of atomic integers, for which every bit pattern is one;
+    // - no aliasing violation: whoever else writes to it, here or in other processes, does so
+    //   through atomics.
+    let head = unsafe { &*head };
+    // SAFETY: `from_raw_parts` asks for the same of `slots` slots.
+    let slots = unsafe { std::slice::from_raw_parts(first_slot, slots) };
+    // SAFETY: `from_raw_parts` asks for the same of `participants` rows.
+    let rows = unsafe { std::slice::from_raw_parts(first_row, participants) };
+    Control::new(head, slots, rows, turns)
 }
 
 /// One pin on one slot, taken back when dropped.
@@ -248,9 +377,47 @@ impl Drop for Pin<'_> {
         // Unpinning is a release store and may still be on its way when the signal is looked at, so
         // a writer that arms it at this moment can be missed. Such a writer looks again after a
         // millisecond; a full barrier here would cost every read.
-        if self.pins.remove(control, self.slot) && control.freed().fire() {
+        if self.pins.remove(control, self.slot) && control.freed().fire().is_some() {
             futex::wake_all(control.freed().word());
         }
+    }
+}
+
+/// Payloads whose type is known at run time.
+impl Pin<'_> {
+    /// Borrows the bytes of the frame.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let slot = self.region.slot::<u8>(&self.region.data, self.slot);
+        // SAFETY: `borrow_bytes` asks for
+        // 1. validity for reads of a frame while `&self` lives: `slot` has the whole stride behind
+        //    it, which is at least a frame (invariant of `Layout`), in a mapping that `self` borrows;
+        // 2. a pin meanwhile: `self` is one (invariant).
+        unsafe { payload::borrow_bytes(slot, self.region.layout.frame) }
+    }
+}
+
+/// Payloads whose type is known at run time.
+impl Claim<'_> {
+    /// Borrows the bytes of the frame.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let slot = self.region.slot::<u8>(self.data, self.slot);
+        // SAFETY: `borrow_bytes` asks for
+        // 1. validity for reads of a frame while `&self` lives: as in `Pin::bytes`;
+        // 2. that nobody writes meanwhile: as in `payload` below.
+        unsafe { payload::borrow_bytes(slot, self.region.layout.frame) }
+    }
+
+    /// Borrows the bytes of the frame, to fill it in place.
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let slot = self.region.slot::<u8>(self.data, self.slot);
+        // SAFETY: `borrow_bytes_mut` asks for
+        // 1. validity for reads and writes of a frame while `&mut self` lives: as in `Pin::bytes`,
+        //    in the writable mapping;
+        // 2. a claim and no other reference meanwhile: as in `payload_mut` below.
+        unsafe { payload::borrow_bytes_mut(slot, self.region.layout.frame) }
     }
 }
 
@@ -315,8 +482,13 @@ impl Claim<'_> {
     pub(crate) fn publish(&mut self, frame: FrameWords) -> u64 {
         let control = self.region.control();
         let count = control.publish(self.slot, frame);
-        if control.notify().fire() {
-            futex::wake_all(control.notify().word());
+        let waiting = if self.region.observers {
+            Some(control.notify().announce())
+        } else {
+            control.notify().fire()
+        };
+        if let Some(waiting) = waiting {
+            self.held.tell(control.notify(), waiting);
         }
         count
     }

@@ -2,14 +2,17 @@
 //!
 //! A program's schema comes from [`ShmPayload::schema`](crate::ShmPayload::schema); a stream's is
 //! stored in its header. `compare` finds the first difference between the two, `wire` writes a
-//! schema as bytes and reads it back from bytes that nobody vouches for.
+//! schema as bytes and reads it back from bytes that nobody vouches for, `text` does the same with
+//! text, and `build` puts structs together at run time.
 
+mod build;
 mod compare;
+mod text;
 mod wire;
 
-use std::fmt;
-
 pub(crate) use compare::shape_text;
+pub use text::SchemaError;
+pub(crate) use text::excerpt;
 pub(crate) use wire::MAX_ALIGN;
 
 use crate::dtype::DType;
@@ -27,6 +30,23 @@ use crate::dtype::DType;
 /// assert_eq!(schema.shape(), [3, 4]);
 /// assert_eq!(schema.size(), 48);
 /// assert_eq!(schema.to_string(), "[[f32; 4]; 3]");
+/// ```
+///
+/// A program that learns at run time what a stream carries makes a schema of its parts
+/// ([`tensor`](Self::tensor), [`structure_of`](Self::structure_of)) or reads it from the text that
+/// `Display` writes:
+///
+/// ```
+/// use shmstream::{DType, Schema};
+///
+/// let schema: Schema = "Imu { time: f64, accel: [f32; 3], gyro: [f32; 3] }".parse()?;
+/// let vector = Schema::tensor(DType::F32, &[3]);
+/// let same = Schema::structure_of(
+///     "Imu",
+///     [("time", Schema::scalar(DType::F64)), ("accel", vector.clone()), ("gyro", vector)],
+/// )?;
+/// assert_eq!(schema, same);
+/// # Ok::<(), shmstream::SchemaError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
@@ -66,6 +86,24 @@ impl Schema {
     pub const fn scalar(dtype: DType) -> Self {
         Self {
             shape: Vec::new(),
+            item: Item::Scalar(dtype),
+        }
+    }
+
+    /// Returns the schema of an array of scalars with these dimensions, outermost first.
+    ///
+    /// What a stream cannot carry, such as a dimension of 0, is refused when the stream is created.
+    ///
+    /// ```
+    /// use shmstream::{DType, Schema};
+    ///
+    /// let image = Schema::tensor(DType::U16, &[480, 640]);
+    /// assert_eq!(image.to_string(), "[[u16; 640]; 480]");
+    /// ```
+    #[must_use]
+    pub fn tensor(dtype: DType, shape: &[usize]) -> Self {
+        Self {
+            shape: shape.to_vec(),
             item: Item::Scalar(dtype),
         }
     }
@@ -206,38 +244,6 @@ impl Field {
     #[must_use]
     pub const fn schema(&self) -> &Schema {
         &self.schema
-    }
-}
-
-/// Writes the type as Rust would: `[[f32; 4]; 3]`, `Imu { time: f64, accel: [f32; 3] }`.
-impl fmt::Display for Schema {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.shape.iter().try_for_each(|_| f.write_str("["))?;
-        self.item.fmt(f)?;
-        self.shape
-            .iter()
-            .rev()
-            .try_for_each(|len| write!(f, "; {len}]"))
-    }
-}
-
-impl fmt::Display for Item {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scalar(dtype) => dtype.fmt(f),
-            Self::Struct(structure) => structure.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for StructSchema {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {{", self.name)?;
-        for (i, field) in self.fields.iter().enumerate() {
-            let comma = if i == 0 { "" } else { "," };
-            write!(f, "{comma} {}: {}", field.name, field.schema)?;
-        }
-        f.write_str(" }")
     }
 }
 

@@ -36,12 +36,22 @@ pub(crate) enum Label {
     Fire,
     /// A sleeper looks once more before it sleeps.
     Recheck,
+    /// A subscriber says which frames it still awaits.
+    Await,
+    /// The writer begins to change a slot under the eyes of those who cannot pin it.
+    Disturb,
+    /// An observer looks whether what it copied was changed meanwhile.
+    Check,
+    /// The writer says to observers that something changed.
+    Announce,
+    /// An observer takes the value to sleep on.
+    Glance,
 }
 
 #[cfg(all(test, shmstream_loom))]
 impl Label {
     /// Every label, in the order of the declaration.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Claim,
         Self::Scan,
         Self::Publish,
@@ -53,12 +63,22 @@ impl Label {
         Self::Arm,
         Self::Fire,
         Self::Recheck,
+        Self::Await,
+        Self::Disturb,
+        Self::Check,
+        Self::Announce,
+        Self::Glance,
     ];
 }
 
 #[cfg(not(shmstream_loom))]
 mod plain {
     use super::{AtomicU32, AtomicU64, Label, Ordering};
+
+    #[inline(always)]
+    pub(crate) fn fence(_: Label, strong: Ordering) {
+        std::sync::atomic::fence(strong);
+    }
 
     #[inline(always)]
     pub(crate) const fn ordering(_: Label, strong: Ordering) -> Ordering {
@@ -125,6 +145,12 @@ mod modelled {
             Ordering::Relaxed
         } else {
             strong
+        }
+    }
+
+    pub(crate) fn fence(label: Label, strong: Ordering) {
+        if !is_weakened(label) {
+            loom::sync::atomic::fence(strong);
         }
     }
 

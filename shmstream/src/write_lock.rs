@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::layout::Layout;
 use crate::os::fork::{self, Unshared};
 use crate::os::shm::FileId;
-use crate::os::{futex, lock};
-use crate::protocol::{Control, Head};
+use crate::os::{event, futex, lock};
+use crate::protocol::{Control, Head, Signal, Waiting};
 
 /// The longest that anybody sleeps without looking again by itself: how late a waiter can learn of
 /// a change whose maker died between the change and the wake call.
@@ -64,6 +65,8 @@ pub(crate) struct WriteLock {
     turn: Mutex<Turn>,
     /// Signalled when a turn ends.
     ended: Condvar,
+    /// Where in the file a write makes an event for those who watch it.
+    nudge_offset: u64,
     /// The process, told from those that it forks.
     generation: u32,
     /// The thread that holds the lock, or zero. Only that thread changes it, so it alone can find
@@ -101,7 +104,7 @@ fn this_thread() -> u64 {
 
 impl WriteLock {
     /// Returns the lock that all handles of this process to the stream share.
-    pub(crate) fn of(file: FileId) -> Arc<Self> {
+    pub(crate) fn of(file: FileId, layout: &Layout) -> Arc<Self> {
         static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
         // In a forked child the parent's locks are not this process's.
         let key = (fork::generation(), file);
@@ -114,6 +117,7 @@ impl WriteLock {
         let lock = Arc::new(Self {
             turn: Mutex::default(),
             ended: Condvar::new(),
+            nudge_offset: (layout.control + Head::NUDGE_OFFSET) as u64,
             generation: fork::generation(),
             owner: AtomicU64::new(0),
             depth: AtomicU64::new(0),
@@ -178,10 +182,23 @@ impl WriteLock {
             // The holder before died: between two of its stores, or between its last store and the
             // wake call that belongs to it.
             control.recover();
-            futex::wake_all(control.notify().word());
+            self.tell(control.notify(), Waiting::ALL);
             futex::wake_all(control.head().released().word());
         }
         Ok(true)
+    }
+
+    /// Wakes those who wait for a signal. The caller holds the lock.
+    #[cold]
+    fn tell(&self, signal: &Signal, waiting: Waiting) {
+        if waiting.asleep {
+            futex::wake_all(signal.word());
+        }
+        if waiting.watching
+            && let Some(file) = &*locked(&self.file)
+        {
+            event::nudge(&**file, self.nudge_offset);
+        }
     }
 
     fn take_turn(&self, patience: Patience) -> bool {
@@ -216,7 +233,7 @@ impl WriteLock {
         if let Some(file) = locked(&self.file).take() {
             lock::unlock(&*file);
         }
-        if head.released().fire() {
+        if head.released().fire().is_some() {
             futex::wake_all(head.released().word());
         }
         self.end_turn();
@@ -259,6 +276,11 @@ impl Held<'_> {
     #[inline]
     pub(crate) fn is_outermost(&self) -> bool {
         self.lock.depth.load(Ordering::Relaxed) == 1
+    }
+
+    /// Wakes those who wait for a signal of this stream.
+    pub(crate) fn tell(&self, signal: &Signal, waiting: Waiting) {
+        self.lock.tell(signal, waiting);
     }
 
     /// Returns the slots that this thread has on loan, one bit each.

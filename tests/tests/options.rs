@@ -14,7 +14,7 @@ fn child_entry() {
     play(&[("umask", umask)]);
 }
 
-fn refused(builder: Builder<u8, 1>, says: &[&str]) {
+fn refused(builder: Builder<Stream<u8, 1>>, says: &[&str]) {
     let error = builder.create().unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
     for word in says {

@@ -69,6 +69,21 @@ impl fmt::Display for Error {
                 crate::schema::shape_text(stream),
                 crate::schema::shape_text(program)
             ),
+            Self::Field {
+                name,
+                field,
+                reason,
+            } if field.is_empty() => write!(f, "stream `{name}`: the payload {reason}"),
+            Self::Field {
+                name,
+                field,
+                reason,
+            } => write!(f, "stream `{name}`: the field `{field}` {reason}"),
+            Self::Index { name, index, shape } => write!(
+                f,
+                "stream `{name}`: the index {index:?} is outside of the shape {}",
+                crate::schema::shape_text(shape)
+            ),
             Self::Invalid { name, what, reason } => write!(f, "stream `{name}`: {what} {reason}"),
             Self::TooLarge {
                 name,
@@ -122,13 +137,37 @@ impl fmt::Display for Error {
                 name,
                 slots,
                 holders,
+                subscribers,
                 loans,
+            } => {
+                write!(
+                    f,
+                    "stream `{name}` has no free slot: of its {slots}, one is the latest frame"
+                )?;
+                if *loans > 0 {
+                    write!(f, ", {loans} are on loan to this thread")?;
+                }
+                if !holders.is_empty() {
+                    write!(f, ", guards of {} hold slots", Pids(holders))?;
+                }
+                if !subscribers.is_empty() {
+                    let pids = Pids(subscribers);
+                    write!(f, ", lossless subscriptions of {pids} have frames to read")?;
+                }
+                f.write_str(
+                    "; drop guards sooner, read on, wait with a timeout (write_timeout, \
+                     loan_timeout), or create the stream with more slots",
+                )
+            }
+            Self::Overtaken {
+                name,
+                attempts,
+                slots,
             } => write!(
                 f,
-                "stream `{name}` has no free slot: of its {slots}, one is the latest frame, {loans} \
-                 are on loan to this thread, and guards of {} hold the others; drop guards sooner, \
-                 use a timeout, or create the stream with more slots",
-                Pids(holders)
+                "stream `{name}`: writers overwrote the frame during each of {attempts} attempts to \
+                 copy it; with more than {slots} slots an observer has more time, and a reader that \
+                 may write to the file has no such limit"
             ),
             Self::Replaced { name } => write!(
                 f,

@@ -45,7 +45,38 @@ fn shows_odd_bytes_escaped() {
     assert_eq!(name.to_string(), "a\\xff\\n\u{e9}");
 }
 
+#[cfg(feature = "serde")]
+#[test]
+fn serde_reads_every_name_back() {
+    for (name, json) in [
+        (&b"camera/left"[..], r#""camera/left""#),
+        (b"gr\xc3\xbc\n", "\"gr\u{fc}\\n\""),
+        (b"load 50%", r#""load 50%""#),
+        (b"50%a%zz", r#""50%a%zz""#),
+        (b"a%2Fb", r#""a%252Fb""#),
+        (b"a\xffb", r#""a%FFb""#),
+        (b"%\xff%4\xff", r#""%%FF%4%FF""#),
+    ] {
+        let name = StreamName::new(name).unwrap();
+        assert_eq!(serde_json::to_string(&name).unwrap(), json);
+        assert_eq!(serde_json::from_str::<StreamName>(json).unwrap(), name);
+    }
+    let error = serde_json::from_str::<StreamName>(r#""..""#).unwrap_err();
+    assert!(error.to_string().contains("name directories"), "{error}");
+}
+
 proptest! {
+    #[cfg(feature = "serde")]
+    #[test]
+    fn any_valid_name_survives_serde(
+        bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'%'), b'0'..=b'9'], 1..40),
+    ) {
+        if let Ok(name) = StreamName::new(&bytes) {
+            let json = serde_json::to_string(&name).unwrap();
+            prop_assert_eq!(serde_json::from_str::<StreamName>(&json).unwrap(), name);
+        }
+    }
+
     #[test]
     fn any_valid_name_survives_its_file_name(bytes in proptest::collection::vec(any::<u8>(), 1..80)) {
         if let Ok(name) = StreamName::new(&bytes) {

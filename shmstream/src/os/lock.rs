@@ -52,6 +52,11 @@ pub(crate) fn try_lock_row(file: impl AsFd, row: usize) -> io::Result<bool> {
     sys::lock_byte(file.as_fd(), row as u64 + 1, Request::Try)
 }
 
+/// Returns whether the owner of a row is alive, unless that is whoever opened `file`.
+pub(crate) fn is_row_locked(file: impl AsFd, row: usize) -> io::Result<bool> {
+    sys::is_byte_locked(file.as_fd(), row as u64 + 1)
+}
+
 /// Gives a row's lock back.
 ///
 /// Cannot fail for an open file.

@@ -4,6 +4,7 @@
 //! is in `sys`, the only file here with `unsafe`.
 
 pub(crate) mod clock;
+pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod lock;

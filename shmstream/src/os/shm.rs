@@ -122,6 +122,17 @@ impl Directory {
         self.open_as(name, any_owner, OFlags::RDWR)
     }
 
+    /// Opens the file of a stream for reading only.
+    ///
+    /// Refuses what [`open`](Self::open) refuses.
+    pub(crate) fn open_to_read(
+        &self,
+        name: &StreamName,
+        any_owner: bool,
+    ) -> Result<(OwnedFd, u64)> {
+        self.open_as(name, any_owner, OFlags::RDONLY)
+    }
+
     /// Opens the file of a stream for reading only, to look at it.
     pub(crate) fn open_to_look(&self, name: &StreamName) -> Result<(OwnedFd, u64)> {
         self.open_as(name, true, OFlags::RDONLY)

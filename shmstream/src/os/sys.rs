@@ -1,5 +1,5 @@
-//! The three calls that `rustix` lacks: open-file-description range locks, a hook behind `fork`,
-//! and replacing a descriptor by number.
+//! The calls that `rustix` lacks: open-file-description range locks, a hook behind `fork`, and
+//! replacing a descriptor by number.
 #![allow(unsafe_code)]
 // This file guarantees that each call gets arguments which are valid for its duration, and that the
 // hook does only what POSIX allows in a forked child: calls that are async-signal-safe.
@@ -27,15 +27,7 @@ pub(crate) fn lock_byte(file: BorrowedFd<'_>, byte: u64, request: Request) -> io
         Request::Wait => (libc::F_OFD_SETLKW, libc::F_WRLCK),
         Request::Release => (libc::F_OFD_SETLK, libc::F_UNLCK),
     };
-    // `flock64`'s fields differ in width from platform to platform, and all values here are small.
-    let lock = libc::flock64 {
-        l_type: kind.try_into().map_err(io::Error::other)?,
-        l_whence: libc::SEEK_SET.try_into().map_err(io::Error::other)?,
-        l_start: byte.try_into().map_err(io::Error::other)?,
-        l_len: 1,
-        // The kernel asks for zero here with open-file-description locks.
-        l_pid: 0,
-    };
+    let lock = one_byte(byte, kind)?;
     // SAFETY: `fcntl` with these commands reads one `flock64`; `lock` is one and outlives the call.
     // The descriptor is open: it is borrowed.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw const lock) };
@@ -47,6 +39,33 @@ pub(crate) fn lock_byte(file: BorrowedFd<'_>, byte: u64, request: Request) -> io
         Some(libc::EAGAIN | libc::EACCES) => Ok(false),
         _ => Err(error),
     }
+}
+
+/// Returns whether another open file description than `file`'s holds the lock on one byte.
+///
+/// Takes nothing, and works for a file that is open for reading only.
+pub(crate) fn is_byte_locked(file: BorrowedFd<'_>, byte: u64) -> io::Result<bool> {
+    let mut lock = one_byte(byte, libc::F_WRLCK)?;
+    // SAFETY: `fcntl` with this command reads and writes one `flock64`; `lock` is one and outlives
+    // the call. The descriptor is open: it is borrowed.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// Describes a lock on one byte.
+fn one_byte(byte: u64, kind: libc::c_int) -> io::Result<libc::flock64> {
+    // The fields differ in width from platform to platform, and all values here are small.
+    Ok(libc::flock64 {
+        l_type: kind.try_into().map_err(io::Error::other)?,
+        l_whence: libc::SEEK_SET.try_into().map_err(io::Error::other)?,
+        l_start: byte.try_into().map_err(io::Error::other)?,
+        l_len: 1,
+        // The kernel asks for zero here with open-file-description locks.
+        l_pid: 0,
+    })
 }
 
 /// Has `hook` called in every child that this process forks, before `fork` returns there.

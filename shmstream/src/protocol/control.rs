@@ -8,6 +8,9 @@ pub(crate) const MAX_SLOTS: usize = 64;
 /// Most rows of the participant table: as many bits as `attached` has.
 pub(crate) const MAX_PARTICIPANTS: usize = 1024;
 
+/// A state is odd while its slot is being rewritten.
+pub(super) const REWRITING: u64 = 1;
+
 const SLOT_BITS: u32 = MAX_SLOTS.trailing_zeros();
 
 /// The words that belong to the stream as a whole. All zero is a stream without a frame.
@@ -29,9 +32,13 @@ pub(super) struct Publication {
     /// Fired by the writer behind `latest`; readers without a new frame sleep on it. Beside `latest`
     /// because the writer has just written that line.
     notify: Signal,
-    /// Written and read by the writer: the slot that was the latest before, a hint at the one that
-    /// is in the cache. Any value is allowed.
-    pub(super) previous: AtomicU32,
+    /// Written and read by the writer: the slot to try first. The one that was the latest before,
+    /// which is in the cache; or the next, where slots take turns. Any value is allowed.
+    pub(super) first: AtomicU32,
+    /// Counted up by subscribers once `needs` in their row is no longer zero, loaded by the writer,
+    /// and set back by it when it found no such row. Not zero: look for what subscribers await
+    /// before a slot is touched.
+    pub(super) awaited: AtomicU32,
 }
 
 /// The words around the write lock; the lock itself is the kernel's.
@@ -47,6 +54,27 @@ struct LockWords {
     /// Written by whoever takes the stream's name away, through the file and not through this
     /// mapping: [`UNLINKED`]. Loaded by writers. Never cleared.
     flags: AtomicU32,
+    /// Written by whoever takes the write lock, and when its row is given back: who published last.
+    /// One more than the row, [`GONE`] or [`DEAD`]; zero for nobody yet.
+    publisher: AtomicU32,
+    /// Written through the file and not through this mapping, to make an event of it for those who
+    /// watch the file. Loaded by nobody.
+    nudge: AtomicU32,
+}
+
+/// The publisher closed its handle.
+const GONE: u32 = u32::MAX;
+/// The publisher died, and its row was given to somebody else.
+const DEAD: u32 = u32::MAX - 1;
+
+/// Who published last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Publisher {
+    Nobody,
+    /// The owner of this row, or who was when it died.
+    Row(usize),
+    Gone,
+    Dead,
 }
 
 /// What [`LockWords::flags`] holds once the stream has lost its name.
@@ -55,6 +83,8 @@ pub(crate) const UNLINKED: u32 = 1;
 impl Head {
     /// Where the flags are, in bytes from the start of the control block.
     pub(crate) const FLAGS_OFFSET: usize = std::mem::offset_of!(Self, lock.flags);
+    /// Where to write for an event on the file, likewise.
+    pub(crate) const NUDGE_OFFSET: usize = std::mem::offset_of!(Self, lock.nudge);
 
     /// Signs off, before the caller releases the write lock.
     pub(crate) fn sign_off(&self) {
@@ -83,6 +113,19 @@ pub(crate) struct Slot {
     pub(super) frame: FrameHeader,
 }
 
+impl Slot {
+    /// Returns the count of the frame that a state stands for, or `None` for one that is odd or
+    /// was never written.
+    #[inline]
+    pub(super) const fn count(state: u64) -> Option<u64> {
+        if state & REWRITING != 0 || state == 0 {
+            None
+        } else {
+            Some(state >> 1)
+        }
+    }
+}
+
 /// The frame header, less the count, which is in the state. Written by the writer that claimed the
 /// slot, read by readers that pinned it.
 #[repr(C)]
@@ -109,8 +152,34 @@ pub(crate) struct FrameWords {
 pub(crate) struct Row {
     /// Loaded by the writer: one bit for each slot that the participant pins.
     pub(super) pins: AtomicU64,
+    /// Loaded by the writer: frames of this count and above must not be overwritten; zero for a
+    /// participant that does not ask for that. Only grows once it is not zero.
+    pub(super) needs: AtomicU64,
+    /// Loaded by whoever asks: the count of the newest frame that the participant read.
+    pub(super) seen: AtomicU64,
     /// Loaded by whoever asks: the process, as it is numbered in its own PID namespace.
     pid: AtomicU32,
+    /// Loaded by whoever asks: what the participant has done, as in [`Role`].
+    pub(super) roles: AtomicU32,
+}
+
+/// What a participant is noted for in its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Role {
+    Writer = 1,
+    Subscriber = 2,
+    Lossless = 4,
+}
+
+/// Which slots a writer takes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turns {
+    /// How many frames are kept beside the one that is written: the history less one.
+    pub(crate) kept: u64,
+    /// Slots take turns, so that a frame stays as long as there are slots. Otherwise the slot that
+    /// was retired last is taken first, and a stream that nobody pins stays in the cache.
+    pub(crate) all: bool,
 }
 
 impl FrameHeader {
@@ -140,6 +209,7 @@ pub(crate) struct Control<'a> {
     pub(super) head: &'a Head,
     pub(super) slots: &'a [Slot],
     pub(super) rows: &'a [Row],
+    pub(super) turns: Turns,
 }
 
 pub(super) const fn pack(count: u64, slot: usize) -> u64 {
@@ -155,8 +225,18 @@ pub(super) const fn unpack(latest: u64) -> (u64, usize) {
 
 impl<'a> Control<'a> {
     /// Joins the parts of a control block.
-    pub(crate) const fn new(head: &'a Head, slots: &'a [Slot], rows: &'a [Row]) -> Self {
-        Self { head, slots, rows }
+    pub(crate) const fn new(
+        head: &'a Head,
+        slots: &'a [Slot],
+        rows: &'a [Row],
+        turns: Turns,
+    ) -> Self {
+        Self {
+            head,
+            slots,
+            rows,
+            turns,
+        }
     }
 
     /// Returns the words that belong to the stream as a whole.
@@ -206,11 +286,50 @@ impl<'a> Control<'a> {
         // Relaxed, here and when signing off: read by the next holder, to whom the kernel's lock
         // hands over what this one wrote, and by whoever wants to name the holder in a message.
         let before = holder.load(Ordering::Relaxed);
-        holder.store(
-            u32::try_from(row + 1).unwrap_or(u32::MAX),
+        holder.store(number(row), Ordering::Relaxed);
+        self.head
+            .lock
+            .publisher
+            .store(number(row), Ordering::Relaxed);
+        self.note(row, Role::Writer);
+        before != 0
+    }
+
+    /// Returns who published last, as far as rows tell.
+    pub(crate) fn publisher(self) -> Publisher {
+        // Relaxed: for messages.
+        match self.head.lock.publisher.load(Ordering::Relaxed) {
+            0 => Publisher::Nobody,
+            GONE => Publisher::Gone,
+            DEAD => Publisher::Dead,
+            number => Publisher::Row(number as usize - 1),
+        }
+    }
+
+    /// Notes that the publisher's row is not its any more.
+    fn forget_publisher(self, row: usize, becomes: u32) {
+        // Relaxed: for messages. Failing means that somebody else is the publisher.
+        let _ = self.head.lock.publisher.compare_exchange(
+            number(row),
+            becomes,
+            Ordering::Relaxed,
             Ordering::Relaxed,
         );
-        before != 0
+    }
+
+    /// Notes what the owner of `row` does.
+    pub(crate) fn note(self, row: usize, role: Role) {
+        // Relaxed: for messages.
+        if let Some(owned) = self.rows.get(row) {
+            owned.roles.fetch_or(role as u32, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes the newest frame that the owner of `row` read.
+    #[inline]
+    pub(crate) fn note_seen(self, row: usize, count: u64) {
+        // Relaxed: for messages.
+        self.rows[row].seen.store(count, Ordering::Relaxed);
     }
 
     /// Returns the row of the participant that holds the write lock, or died with it.
@@ -225,11 +344,14 @@ impl<'a> Control<'a> {
     /// What the row's last owner left is cleared first.
     pub(crate) fn attach(self, row: usize, pid: u32) {
         let owned = &self.rows[row];
+        // A publisher that left a row behind did not close its handle.
+        self.forget_publisher(row, DEAD);
         // Unpin: pairs with Scan. A writer may learn from this store, and from no other, that the
         // row's last owner has read what it will read.
         owned
             .pins
             .store(0, ordering(Label::Unpin, Ordering::Release));
+        owned.clear();
         owned.pid.store(pid, Ordering::Relaxed);
         // Attach: pairs with Scan.
         handshake_or(
@@ -239,29 +361,50 @@ impl<'a> Control<'a> {
         );
     }
 
-    /// Clears `row`. The caller holds its kernel lock, as its owner or after the owner's death.
+    /// Clears the row of the caller, who holds its kernel lock.
     pub(crate) fn detach(self, row: usize) {
+        self.forget_publisher(row, GONE);
+        self.clear_row(row);
+    }
+
+    /// Clears the row of a participant that died. The caller has taken its kernel lock.
+    pub(crate) fn bury(self, row: usize) {
+        self.forget_publisher(row, DEAD);
+        self.clear_row(row);
+    }
+
+    fn clear_row(self, row: usize) {
         let owned = &self.rows[row];
         // Unpin, both: pairs with Scan. The writer learns that the row's reads are over from
         // whichever of the two it sees.
         let release = ordering(Label::Unpin, Ordering::Release);
         owned.pins.store(0, release);
-        owned.pid.store(0, Ordering::Relaxed);
+        owned.clear();
         self.head.attached.0[row / 64].fetch_and(!(1 << (row % 64)), release);
     }
 
     /// Returns the rows that are attached, or whose owner died.
     #[inline]
     pub(crate) fn attached(self) -> impl Iterator<Item = usize> + use<'a> {
+        // Scan: pairs with Attach.
+        self.rows_in(|word| handshake_load(Label::Scan, &[Label::Claim], word))
+    }
+
+    /// The same for messages, and for those who may only look.
+    pub(super) fn attached_relaxed(self) -> impl Iterator<Item = usize> + use<'a> {
+        self.rows_in(|word| word.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn rows_in<F>(self, load: F) -> impl Iterator<Item = usize> + use<'a, F>
+    where
+        F: Fn(&AtomicU64) -> u64,
+    {
         let words = self.rows.len().div_ceil(64);
         let Self { head, rows, .. } = self;
         let words = head.attached.0.iter().take(words).enumerate();
         words
-            .flat_map(|(i, word)| {
-                // Scan: pairs with Attach.
-                let bits = handshake_load(Label::Scan, &[Label::Claim], word);
-                Bits(bits).map(move |bit| i * 64 + bit)
-            })
+            .flat_map(move |(i, word)| Bits(load(word)).map(move |bit| i * 64 + bit))
             .take_while(move |&row| row < rows.len())
     }
 
@@ -282,6 +425,22 @@ impl<'a> Control<'a> {
         // Scan: pairs with Pin and Unpin.
         handshake_load(Label::Scan, &[Label::Claim], &self.rows[row].pins)
     }
+}
+
+impl Row {
+    /// Clears what is not a pin.
+    fn clear(&self) {
+        // Relaxed: a writer that still sees the old values leaves slots alone that it could have.
+        self.needs.store(0, Ordering::Relaxed);
+        self.seen.store(0, Ordering::Relaxed);
+        self.roles.store(0, Ordering::Relaxed);
+        self.pid.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Returns a row as the words of the lock line have it: one more, so that zero is nobody.
+fn number(row: usize) -> u32 {
+    u32::try_from(row + 1).unwrap_or(DEAD)
 }
 
 /// The numbers of the bits that are set, lowest first.
@@ -307,13 +466,16 @@ impl Head {
             publication: Publication {
                 latest: AtomicU64::new(0),
                 notify: Signal::new(),
-                previous: AtomicU32::new(0),
+                first: AtomicU32::new(0),
+                awaited: AtomicU32::new(0),
             },
             lock: LockWords {
                 holder: AtomicU32::new(0),
                 released: Signal::new(),
                 freed: Signal::new(),
                 flags: AtomicU32::new(0),
+                publisher: AtomicU32::new(0),
+                nudge: AtomicU32::new(0),
             },
             attached: Attached(std::array::from_fn(|_| AtomicU64::new(0))),
         }
@@ -340,7 +502,10 @@ impl Row {
     pub(super) fn new() -> Self {
         Self {
             pins: AtomicU64::new(0),
+            needs: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             pid: AtomicU32::new(0),
+            roles: AtomicU32::new(0),
         }
     }
 }

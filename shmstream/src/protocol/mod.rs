@@ -40,6 +40,8 @@
 //! pin it takes another slot; if the reader sees the odd state it lets go without having read.
 
 mod control;
+mod follow;
+mod observe;
 #[cfg(not(shmstream_loom))]
 pub(crate) mod payload;
 mod read;
@@ -47,11 +49,14 @@ mod signal;
 mod write;
 
 pub(crate) use control::{
-    Control, FrameWords, Head, MAX_PARTICIPANTS, MAX_SLOTS, Row, Slot, UNLINKED,
+    Control, FrameWords, Head, MAX_PARTICIPANTS, MAX_SLOTS, Publisher, Role, Row, Slot, Turns,
+    UNLINKED,
 };
+pub(crate) use follow::Next;
+pub(crate) use observe::{RowWords, Seen, Sight};
 pub(crate) use read::{Pinned, Pins, Torn};
-pub(crate) use signal::Signal;
-pub(crate) use write::Occupied;
+pub(crate) use signal::{Signal, Waiting};
+pub(crate) use write::{Holding, Occupied};
 
 #[cfg(all(test, shmstream_loom))]
 mod loom_tests;

@@ -8,6 +8,7 @@
 // stands no process writes to the slot, and while a claim stands nobody else reads or writes it.
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::pod::Pod;
 
@@ -98,4 +99,70 @@ pub(crate) unsafe fn borrow_mut<'a, T: Pod>(mut slot: NonNull<T>) -> &'a mut T {
     // - no other access during `'a`: the claim keeps other processes out, and the caller makes no
     //   other reference (2).
     unsafe { slot.as_mut() }
+}
+
+/// Borrows the bytes of a pinned slot.
+///
+/// # Safety
+///
+/// 1. `slot` is valid for reads of `len` bytes during `'a`.
+/// 2. The caller keeps the slot pinned, or claimed and unchanged, during `'a`.
+#[inline]
+pub(crate) unsafe fn borrow_bytes<'a>(slot: NonNull<u8>, len: usize) -> &'a [u8] {
+    // SAFETY: `from_raw_parts` asks for
+    // - validity for reads of `len` bytes in one allocation: the caller promises (1); bytes have no
+    //   alignment, and are initialised, since they come from a file;
+    // - no write during `'a`: the pin keeps writers out (2);
+    // - at most `isize::MAX` bytes: they are mapped.
+    unsafe { std::slice::from_raw_parts(slot.as_ptr(), len) }
+}
+
+/// Borrows the bytes of a claimed slot, to fill it in place.
+///
+/// # Safety
+///
+/// 1. `slot` is valid for reads and writes of `len` bytes during `'a`.
+/// 2. The caller keeps the claim during `'a`, and makes no other reference to the slot.
+#[inline]
+pub(crate) unsafe fn borrow_bytes_mut<'a>(slot: NonNull<u8>, len: usize) -> &'a mut [u8] {
+    // SAFETY: `from_raw_parts_mut` asks for the same as `from_raw_parts` above, for writes as well
+    // (1), and for no other access during `'a`: the claim keeps other processes out, and the caller
+    // makes no other reference (2).
+    unsafe { std::slice::from_raw_parts_mut(slot.as_ptr(), len) }
+}
+
+/// Copies bytes that a writer may be changing, as relaxed atomic words.
+///
+/// What arrives can be torn: a mixture of frames. The caller looks at it only after a check of the
+/// slot's state that would have noticed the writer.
+///
+/// The writer's side is not atomic: it fills slots through plain references. It is another process,
+/// and what it does is for this one a change of memory between two loads; the loads are atomic so that
+/// the compiler of this program makes no assumption about what they return.
+///
+/// # Safety
+///
+/// 1. `slot` is aligned to 8 and valid for reads of `bytes.len()` bytes.
+/// 2. The mapping behind it stays until this returns.
+pub(crate) unsafe fn read_unpinned(slot: *const u8, bytes: &mut [u8]) {
+    const WORD: usize = size_of::<u64>();
+    let words = slot.cast::<AtomicU64>();
+    let mut chunks = bytes.chunks_exact_mut(WORD);
+    let mut done = 0;
+    for chunk in &mut chunks {
+        // SAFETY: `add` asks to stay inside the allocation: `done` whole words are less than
+        // `bytes.len()` bytes, which the caller promises are there (1, 2).
+        let word = unsafe { words.add(done) };
+        // SAFETY: dereferencing asks for alignment and validity for reads: the caller promises both
+        // (1), and a multiple of 8 from there is aligned as well; every bit pattern is a valid value.
+        let word = unsafe { &*word };
+        chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        done += 1;
+    }
+    for (i, byte) in chunks.into_remainder().iter_mut().enumerate() {
+        // SAFETY: `add`: as above, with single bytes behind the last whole word.
+        let source = unsafe { slot.add(done * WORD + i) }.cast::<AtomicU8>();
+        // SAFETY: dereferencing: as above; a byte has no alignment.
+        *byte = unsafe { &*source }.load(Ordering::Relaxed);
+    }
 }

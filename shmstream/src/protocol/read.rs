@@ -7,7 +7,7 @@ use crate::sync::{Label, Ordering, handshake_load, handshake_store, ordering};
 
 /// How often `latest` may look unchanged although its slot has been claimed, before the words count
 /// as damaged. A processor shows one store late and the next in time, for nanoseconds.
-const STALE_LOOKS: u32 = 1000;
+pub(super) const STALE_LOOKS: u32 = 1000;
 
 /// A slot that this participant pinned, and the frame in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Pins {
     }
 
     #[inline]
-    fn add(&self, control: Control<'_>, slot: usize) {
+    pub(super) fn add(&self, control: Control<'_>, slot: usize) {
         let guards = self.guards[slot].get();
         if guards == 0 {
             self.mask.set(self.mask.get() | 1 << slot);
@@ -124,7 +124,7 @@ impl Control<'_> {
     }
 
     #[inline]
-    fn observe(self) -> u64 {
+    pub(super) fn observe(self) -> u64 {
         // Observe: pairs with Publish.
         let latest = &self.head.publication.latest;
         latest.load(ordering(Label::Observe, Ordering::Acquire))

@@ -1,60 +1,149 @@
 //! Claim and publish: what the holder of the write lock does.
 
-use super::control::{Control, FrameWords, pack, unpack};
-use crate::sync::{Label, Ordering, handshake_store};
-
-/// A state is odd while its slot is being rewritten.
-const REWRITING: u64 = 1;
+use super::control::{Control, FrameWords, REWRITING, Row, Slot, pack, unpack};
+use crate::sync::{Label, Ordering, fence, handshake_load, handshake_store};
 
 /// No slot is free to write into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Occupied {
-    /// The slots that pins kept from being claimed, one bit each.
-    pub(crate) pinned: u64,
+    /// The slots that participants hold, by a pin or because they still await the frame, one bit
+    /// each.
+    pub(crate) held: u64,
 }
 
 impl Control<'_> {
-    /// Claims a slot to write into: neither the latest, nor pinned, nor in `loaned`.
+    /// Claims a slot to write into: not the latest, not pinned, without a frame that somebody
+    /// awaits, and not in `loaned`.
     ///
-    /// Tries the slot retired most recently first, so that a stream nobody pins alternates between
-    /// two slots that stay in the cache. The caller holds the write lock.
+    /// Slots whose frames belong to the history come last, the oldest of them first. The caller
+    /// holds the write lock.
     #[inline]
     pub(crate) fn claim(self, loaned: u64) -> Result<usize, Occupied> {
         // Relaxed, here and below: only holders of the write lock write these words, and taking the
         // lock made visible what they wrote.
         let publication = &self.head.publication;
-        let latest = publication.latest.load(Ordering::Relaxed);
-        let taken = if latest == 0 {
+        let (count, latest) = unpack(publication.latest.load(Ordering::Relaxed));
+        let taken = if count == 0 {
             loaned
         } else {
-            loaned | 1 << unpack(latest).1
+            loaned | 1 << latest
         };
-        let previous = publication.previous.load(Ordering::Relaxed) as usize;
-        let mut pinned = 0;
-        for slot in std::iter::once(previous).chain(0..self.slots.len()) {
-            if slot >= self.slots.len() || (taken | pinned) >> slot & 1 != 0 {
-                continue;
+        let awaited = self.awaited_from();
+        let kept_from = (count + 1).saturating_sub(self.turns.kept).min(awaited);
+        let mut held = 0;
+        let mut slot = publication.first.load(Ordering::Relaxed) as usize;
+        for _ in 0..self.slots.len() {
+            if slot >= self.slots.len() {
+                slot = 0;
             }
-            if self.try_claim(slot) {
+            if taken >> slot & 1 == 0 {
+                let state = self.slots[slot].state.load(Ordering::Relaxed);
+                if Slot::count(state).is_none_or(|count| count < kept_from) {
+                    if self.try_claim(slot, state) {
+                        return Ok(slot);
+                    }
+                    held |= 1 << slot;
+                }
+            }
+            slot += 1;
+        }
+        self.claim_kept(taken, held, awaited)
+    }
+
+    /// Claims the slot of the oldest frame that is kept and not awaited.
+    #[cold]
+    fn claim_kept(self, taken: u64, mut held: u64, awaited: u64) -> Result<usize, Occupied> {
+        loop {
+            let left = (0..self.slots.len()).filter(|slot| (taken | held) >> slot & 1 == 0);
+            let aged = left.map(|slot| (self.slots[slot].state.load(Ordering::Relaxed), slot));
+            let Some((state, slot)) = aged.min() else {
+                return Err(Occupied { held });
+            };
+            let awaited = Slot::count(state).is_some_and(|count| count >= awaited);
+            if !awaited && self.try_claim(slot, state) {
                 return Ok(slot);
             }
-            pinned |= 1 << slot;
+            held |= 1 << slot;
         }
-        Err(Occupied { pinned })
+    }
+
+    /// Returns the lowest count that a subscriber awaits, as far as this writer sees.
+    ///
+    /// Scan has the last word. This look beforehand keeps the writer from marking a slot that it
+    /// would have to restore, under the eyes of the one who awaits its frame.
+    #[inline]
+    fn awaited_from(self) -> u64 {
+        let announced = self.head.publication.awaited.load(Ordering::Relaxed);
+        if announced == 0 {
+            u64::MAX
+        } else {
+            self.look_for_awaited(announced)
+        }
+    }
+
+    #[cold]
+    fn look_for_awaited(self, announced: u32) -> u64 {
+        let needs = self.attached().map(|row| self.needs(row));
+        let lowest = needs.filter(|&needs| needs != 0).min();
+        if lowest.is_none() {
+            // Nobody awaits anything any more. Failing means that somebody does by now.
+            let _ = self.head.publication.awaited.compare_exchange(
+                announced,
+                0,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+        lowest.unwrap_or(u64::MAX)
     }
 
     #[inline]
-    fn try_claim(self, slot: usize) -> bool {
+    fn try_claim(self, slot: usize, before: u64) -> bool {
         let state = &self.slots[slot].state;
-        let before = state.load(Ordering::Relaxed);
         // Claim: pairs with Validate.
         handshake_store(Label::Claim, state, before | REWRITING);
-        let pinned = self.attached().any(|row| self.pins(row) >> slot & 1 != 0);
-        if pinned {
+        let frame = Slot::count(before).unwrap_or(0);
+        let held = self
+            .attached()
+            .any(|row| self.pins(row) >> slot & 1 != 0 || self.awaits(row, frame));
+        if held {
             // Relaxed: the frame is as it was, and who looks for it has observed its `latest`.
             state.store(before, Ordering::Relaxed);
+            return false;
         }
-        !pinned
+        // From here on the frame is gone. A writer that dies before this line has left it whole.
+        // Relaxed: to those who look for the frame it was gone with Claim.
+        state.store(REWRITING, Ordering::Relaxed);
+        // Disturb: pairs with Check.
+        fence(Label::Disturb, Ordering::Release);
+        true
+    }
+
+    /// Returns whether the owner of `row` awaits the frame of this count.
+    #[inline]
+    fn awaits(self, row: usize, count: u64) -> bool {
+        // Zero awaits nothing, and becomes the largest number.
+        self.needs(row).wrapping_sub(1) < count
+    }
+
+    #[inline]
+    fn needs(self, row: usize) -> u64 {
+        // Scan: pairs with Await.
+        handshake_load(Label::Scan, &[Label::Claim], &self.rows[row].needs)
+    }
+
+    /// Returns whether the owner of `row` pins any of `slots`, and whether it awaits a frame in any
+    /// of them.
+    pub(crate) fn holds(self, row: usize, slots: u64) -> Holding {
+        let in_slots = |slot: &usize| slots >> slot & 1 != 0;
+        let states = (0..self.slots.len())
+            .filter(in_slots)
+            .map(|slot| self.slots[slot].state.load(Ordering::Relaxed));
+        let newest = states.filter_map(Slot::count).max();
+        Holding {
+            pinned: self.pins(row) & slots != 0,
+            awaited: newest.is_some_and(|count| self.awaits(row, count)),
+        }
     }
 
     /// Makes a claimed and filled slot the latest, and returns its count.
@@ -68,8 +157,9 @@ impl Control<'_> {
         self.slots[slot].frame.store(frame);
         // Relaxed: Publish makes it visible, and nobody looks for this count before that.
         self.slots[slot].state.store(count << 1, Ordering::Relaxed);
-        #[expect(clippy::cast_possible_truncation, reason = "below 64")]
-        publication.previous.store(before as u32, Ordering::Relaxed);
+        let first = if self.turns.all { slot + 1 } else { before };
+        #[expect(clippy::cast_possible_truncation, reason = "at most 64")]
+        publication.first.store(first as u32, Ordering::Relaxed);
         // Publish: pairs with Observe and Recheck.
         handshake_store(Label::Publish, &publication.latest, pack(count, slot));
         count
@@ -77,16 +167,44 @@ impl Control<'_> {
 
     /// Puts the slots in order after a writer that died with the write lock.
     ///
-    /// It may have marked a slot as holding a frame that never became the latest; its count will be
-    /// given to another frame. The caller holds the write lock, and wakes everybody afterwards.
+    /// It may have marked a slot whose frame it had not touched yet: that frame is back. Or one as
+    /// holding a frame that never became the latest: its count will be given to another. The caller
+    /// holds the write lock, and wakes everybody afterwards.
     pub(crate) fn recover(self) {
         let (count, _) = unpack(self.head.publication.latest.load(Ordering::Relaxed));
         for slot in self.slots {
             let state = slot.state.load(Ordering::Relaxed);
-            if state > count << 1 {
-                // Relaxed: nobody looks for that count before it is published anew.
-                slot.state.store(state | REWRITING, Ordering::Relaxed);
-            }
+            let settled = if state >> 1 > count {
+                REWRITING
+            } else if state == REWRITING {
+                continue;
+            } else {
+                state & !REWRITING
+            };
+            // Relaxed: nobody looks for a count above the latest before it is published anew, and a
+            // frame that is back is as it was.
+            slot.state.store(settled, Ordering::Relaxed);
         }
+    }
+}
+
+/// How a participant holds slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holding {
+    pub(crate) pinned: bool,
+    pub(crate) awaited: bool,
+}
+
+impl Holding {
+    pub(crate) const fn any(self) -> bool {
+        self.pinned || self.awaited
+    }
+}
+
+impl Row {
+    /// Says which frames the owner awaits: those of this count and above.
+    pub(super) fn await_from(&self, count: u64) {
+        // Await: pairs with Scan.
+        handshake_store(Label::Await, &self.needs, count);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::dynamic::DynStream;
+use super::observer::Observer;
 use super::options::Options;
 use super::typed::Stream;
 use crate::error::{Error, Result};
@@ -203,6 +204,58 @@ impl<T: Pod, const N: usize> Builder<Stream<T, N>> {
             .options
             .open_or_create(&self.stream_name()?, declared)?;
         Stream::from_checked(handle)
+    }
+}
+
+/// The end of a look from outside.
+impl<T: Pod, const N: usize> Builder<Stream<T, N>> {
+    /// Opens the stream to look at its latest frames, without permission to write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::observe`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// // A stream of another user, with mode 0644:
+    /// let observer = shmstream::Stream::<f32, 64>::builder("slopes")
+    ///     .allow_other_owner()
+    ///     .observe()?;
+    /// println!("{:?}", *observer.wait()?);
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    pub fn observe(self) -> Result<Observer<Stream<T, N>>> {
+        let Options {
+            any_owner,
+            residency,
+            ..
+        } = self.options;
+        let expected = Stream::<T, N>::declared();
+        Observer::open(self.stream_name()?, any_owner, residency, Some(&expected))
+    }
+}
+
+/// The end of a look from outside.
+impl Builder<DynStream> {
+    /// Opens the stream to look at its latest frames, without permission to write.
+    ///
+    /// # Errors
+    ///
+    /// As [`DynStream::observe`]; [`Error::Type`] and [`Error::Shape`] when a schema is set and the
+    /// stream carries another.
+    pub fn observe(self) -> Result<Observer<DynStream>> {
+        let name = self.stream_name()?;
+        let Options {
+            any_owner,
+            residency,
+            ..
+        } = self.options;
+        let expected = match self.schema {
+            Some(_) => Some(self.declared(&name)?),
+            None => None,
+        };
+        Observer::open(name, any_owner, residency, expected.as_ref())
     }
 }
 

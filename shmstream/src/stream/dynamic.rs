@@ -1,29 +1,70 @@
 //! `DynStream`: a stream whose payload is known at run time.
 
+mod frame;
+mod guard;
+mod reading;
+mod writing;
+
 use std::fmt;
 use std::path::PathBuf;
 
+pub use frame::{DynFrame, DynOwnedFrame};
+pub use guard::{DynLoan, DynLockGuard};
+
 use super::builder::Builder;
-use super::handle::Handle;
-use super::typed::check_payload;
+use super::handle::{Handle, Link};
+use super::observer::Observer;
+use super::typed::{Stream, check_payload};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::name::StreamName;
+use crate::pod::Pod;
 use crate::schema::Schema;
 
 /// A handle to a stream whose shape and dtype, or struct schema, are known at run time.
 ///
-/// The same stream as a [`Stream`](crate::Stream): either opens what the other created.
+/// The same stream as a [`Stream`]: either opens what the other created. What a program that knows
+/// its payload leaves to the compiler is checked here when it is asked for: the type of a slice, the
+/// name of a field, the number of values.
+///
+/// A handle is one participant, `Send` and not `Sync`, as a [`Stream`] is, and behaves as one across
+/// processes, after a crash, and after a `fork`.
+///
+/// ```
+/// use shmstream::{DType, DynStream, Schema};
+///
+/// # let name = format!("doc-dyn-{}", std::process::id());
+/// let stream = DynStream::create(&name, Schema::tensor(DType::F32, &[2, 3]))?;
+/// stream.write(&[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+///
+/// // Another process, which knows nothing but the name:
+/// let stream = DynStream::open(&name)?;
+/// assert_eq!((stream.dtype(), stream.shape()), (Some(DType::F32), &[2, 3][..]));
+/// let frame = stream.read()?.expect("a frame");
+/// assert_eq!(frame.as_slice::<f32>()?[5], 6.0);
+/// assert_eq!(frame.view().get::<f32>(&[1, 0])?, 4.0);
+/// assert!(frame.as_slice::<f64>().is_err());
+///
+/// // And one that does:
+/// let typed = shmstream::Stream::<[f32; 3], 2>::open(&name)?;
+/// assert_eq!(typed.read()?.expect("a frame")[1], [4.0, 5.0, 6.0]);
+/// # stream.unlink()?;
+/// # Ok::<(), shmstream::Error>(())
+/// ```
 pub struct DynStream {
     pub(super) handle: Handle,
 }
 
+/// Creating, opening, removing.
 impl DynStream {
     /// Creates a stream with the defaults of [`Builder`].
     ///
+    /// A schema without dimensions, one struct for example, becomes a frame of one item, as
+    /// `Stream<T, 1>` has it.
+    ///
     /// # Errors
     ///
-    /// As [`Stream::create`](crate::Stream::create), and [`Error::Invalid`](crate::Error::Invalid)
-    /// for a schema of size 0.
+    /// As [`Stream::create`], and [`Error::Invalid`](crate::Error::Invalid) for a schema of size 0.
     pub fn create(name: impl AsRef<[u8]>, schema: Schema) -> Result<Self> {
         Self::builder(name).schema(schema).create()
     }
@@ -32,9 +73,39 @@ impl DynStream {
     ///
     /// # Errors
     ///
-    /// As [`Stream::open`](crate::Stream::open), without those about type and shape.
+    /// As [`Stream::open`], without those about type and shape.
     pub fn open(name: impl AsRef<[u8]>) -> Result<Self> {
         Self::builder(name).open()
+    }
+
+    /// Opens a stream that carries this, or creates it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create) and [`Stream::open`], but neither
+    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) nor
+    /// [`Error::NotFound`](crate::Error::NotFound).
+    pub fn open_or_create(name: impl AsRef<[u8]>, schema: Schema) -> Result<Self> {
+        Self::builder(name).schema(schema).open_or_create()
+    }
+
+    /// Opens a stream to look at its latest frames, without permission to write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::observe`], without those about type and shape.
+    pub fn observe(name: impl AsRef<[u8]>) -> Result<Observer<Self>> {
+        Self::builder(name).observe()
+    }
+
+    /// Creates a stream under a name of its own that is unlinked when this handle is dropped; see
+    /// [`Stream::temporary`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create).
+    pub fn temporary(schema: Schema) -> Result<Self> {
+        Builder::<Self>::unnamed().schema(schema).create()
     }
 
     /// Returns a builder, for streams that need other than the defaults.
@@ -42,6 +113,85 @@ impl DynStream {
         Builder::new(name)
     }
 
+    /// Attaches to the same stream as another participant, for another thread; see
+    /// [`Stream::try_clone`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::try_clone`].
+    pub fn try_clone(&self) -> Result<Self> {
+        self.handle.attach_again().map(Self::from_handle)
+    }
+
+    /// Attaches to the same stream as another participant that knows its payload.
+    ///
+    /// The payload is compared once, here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Type`](crate::Error::Type) and [`Error::Shape`](crate::Error::Shape) when the stream
+    /// carries something else than `[T; N]`; those of [`try_clone`](Self::try_clone).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use shmstream::{DType, DynStream, Schema};
+    ///
+    /// let stream = DynStream::temporary(Schema::tensor(DType::F32, &[2, 3]))?;
+    /// let typed = stream.to_typed::<[f32; 3], 2>()?;
+    /// typed.write(&[[1.0; 3], [2.0; 3]])?;
+    /// let error = stream.to_typed::<f32, 6>().unwrap_err();
+    /// assert!(error.to_string().contains("(2, 3)"), "{error}");
+    /// # Ok::<(), shmstream::Error>(())
+    /// ```
+    pub fn to_typed<T: Pod, const N: usize>(&self) -> Result<Stream<T, N>> {
+        check_payload(&self.handle, &Stream::<T, N>::declared())?;
+        self.handle.attach_again().map(Stream::from_handle)
+    }
+
+    /// Makes this handle one that knows its payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Type`](crate::Error::Type) and [`Error::Shape`](crate::Error::Shape) when the stream
+    /// carries something else than `[T; N]`. The handle is dropped then.
+    pub fn into_typed<T: Pod, const N: usize>(self) -> Result<Stream<T, N>> {
+        Stream::from_checked(self.handle)
+    }
+
+    /// Takes the stream's name away; see [`Stream::unlink`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::unlink`].
+    pub fn unlink(&self) -> Result<()> {
+        self.handle.unlink()
+    }
+
+    /// Says what stands under the stream's name now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`](crate::Error::Forked), [`Error::Os`](crate::Error::Os).
+    pub fn link(&self) -> Result<Link> {
+        self.handle.link()
+    }
+
+    /// Checks that a stream carries what is expected, if anything is.
+    pub(super) fn from_checked(handle: Handle, expected: Option<&Schema>) -> Result<Self> {
+        if let Some(expected) = expected {
+            check_payload(&handle, expected)?;
+        }
+        Ok(Self::from_handle(handle))
+    }
+
+    pub(super) const fn from_handle(handle: Handle) -> Self {
+        Self { handle }
+    }
+}
+
+/// Looking.
+impl DynStream {
     /// Returns the stream's name.
     #[must_use]
     pub const fn name(&self) -> &StreamName {
@@ -60,16 +210,67 @@ impl DynStream {
         &self.handle.header().plan.schema
     }
 
-    /// Checks that a stream carries what is expected, if anything is.
-    pub(super) fn from_checked(handle: Handle, expected: Option<&Schema>) -> Result<Self> {
-        if let Some(expected) = expected {
-            check_payload(&handle, expected)?;
-        }
-        Ok(Self::from_handle(handle))
+    /// Returns the dimensions of a frame, outermost first.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.schema().shape()
     }
 
-    pub(super) const fn from_handle(handle: Handle) -> Self {
-        Self { handle }
+    /// Returns the type of a frame's elements, or `None` for structs.
+    #[must_use]
+    pub const fn dtype(&self) -> Option<DType> {
+        self.schema().dtype()
+    }
+
+    /// Returns the size of a frame's payload in bytes.
+    #[must_use]
+    pub const fn frame_size(&self) -> usize {
+        self.handle.header().layout.frame
+    }
+
+    /// Returns the count of the latest frame, 0 before the first; see [`Stream::count`].
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.handle.count()
+    }
+
+    /// Returns the number of slots.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.handle.header().plan.slots
+    }
+
+    /// Returns how many frames the stream keeps for readers in order, the latest included.
+    #[must_use]
+    pub const fn history(&self) -> usize {
+        self.handle.header().plan.history
+    }
+
+    /// Returns the number of handles that can be attached at a time.
+    #[must_use]
+    pub const fn max_participants(&self) -> usize {
+        self.handle.header().plan.participants
+    }
+
+    /// Returns the number drawn for this stream when it was created, which no other stream has,
+    /// whatever its name.
+    #[must_use]
+    pub const fn instance(&self) -> u128 {
+        u128::from_be_bytes(self.handle.header().origin.instance)
+    }
+}
+
+impl<T: Pod, const N: usize> Stream<T, N> {
+    /// Makes this handle one that looks at its payload at run time.
+    #[must_use]
+    pub fn into_dyn(self) -> DynStream {
+        DynStream::from_handle(self.handle)
+    }
+}
+
+impl<T: Pod, const N: usize> From<Stream<T, N>> for DynStream {
+    fn from(stream: Stream<T, N>) -> Self {
+        stream.into_dyn()
     }
 }
 
@@ -78,7 +279,8 @@ impl fmt::Debug for DynStream {
         f.debug_struct("DynStream")
             .field("name", self.name())
             .field("schema", &format_args!("{}", self.schema()))
-            .field("count", &self.handle.count())
+            .field("slots", &self.slots())
+            .field("count", &self.count())
             .finish_non_exhaustive()
     }
 }

@@ -6,12 +6,13 @@ use std::ops::{Deref, DerefMut};
 use std::time::{Duration, SystemTime};
 
 use crate::os::clock;
-use crate::pod::Pod;
+use crate::pod::{Pod, bytes_of_mut, zeroed_box};
 use crate::protocol::FrameWords;
 use crate::region::Pin;
 
 /// What comes with every frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct FrameInfo {
     /// The number of the frame in its stream, from 1; it never repeats or runs backwards.
@@ -151,6 +152,18 @@ impl<T: Pod, const N: usize> OwnedFrame<T, N> {
     #[must_use]
     pub const fn info(&self) -> FrameInfo {
         self.info
+    }
+
+    /// A frame of zeros, to be filled.
+    pub(super) fn blank() -> Self {
+        Self {
+            payload: zeroed_box(),
+            info: FrameInfo::default(),
+        }
+    }
+
+    pub(super) fn parts(&mut self) -> (&mut [u8], &mut FrameInfo) {
+        (bytes_of_mut(&mut *self.payload), &mut self.info)
     }
 
     /// Returns the payload alone.

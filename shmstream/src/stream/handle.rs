@@ -17,17 +17,19 @@ use crate::os::fork::Unshared;
 use crate::os::map::Residency;
 use crate::os::shm::{Directory, FileId, Standing};
 use crate::os::{futex, lock};
-use crate::protocol::{Control, FrameWords, Occupied, Pinned, Pins, Torn};
+use crate::protocol::{Control, FrameWords, Holding, Occupied, Pinned, Pins, Torn};
 use crate::region::{Claim, Pin, Region};
 use crate::write_lock::{Held, LOOK_AGAIN, Patience, WriteLock};
 
 /// How often a reader looks for a new frame before it goes to sleep.
-const SPINS: u32 = 100;
+pub(super) const SPINS: u32 = 100;
 /// How long a writer without a free slot sleeps before it looks again; see `Pin`'s drop.
 const LOOK_FOR_SLOT: Duration = Duration::from_millis(1);
 
 /// What stands under a stream's name, seen from a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Link {
     /// The stream of this handle.
     Current,
@@ -42,15 +44,15 @@ pub enum Link {
 /// Neither `Sync` nor cheap to make: one thread uses it at a time, and another thread gets its own.
 pub(crate) struct Handle {
     name: StreamName,
-    directory: Directory,
+    pub(super) directory: Directory,
     header: Header,
-    file: Arc<Unshared>,
-    region: Region,
-    pins: Pins,
+    pub(super) file: Arc<Unshared>,
+    pub(super) region: Region,
+    pub(super) pins: Pins,
     lock: Arc<WriteLock>,
     clock: Clock,
     /// The count of the newest frame that this handle returned.
-    seen: Cell<u64>,
+    pub(super) seen: Cell<u64>,
     residency: Residency,
     unlink_on_drop: bool,
 }
@@ -139,13 +141,13 @@ impl Handle {
             huge: header.plan.huge,
             ..residency
         };
-        let region = Region::map(name, &file, header.layout, residency)?;
+        let region = Region::map(name, &file, &header, residency)?;
         let id = FileId::of(&*file).map_err(|error| Error::os(name, "look at its file", error))?;
         let row = rows::claim(name, &file, region.control())?;
         Ok(Self {
             name: name.clone(),
             directory,
-            lock: WriteLock::of(id),
+            lock: WriteLock::of(id, &header.layout),
             header,
             file,
             region,
@@ -179,7 +181,7 @@ impl Handle {
     }
 
     #[inline]
-    fn control(&self) -> Control<'_> {
+    pub(super) fn control(&self) -> Control<'_> {
         self.region.control()
     }
 
@@ -202,11 +204,7 @@ impl Handle {
     pub(crate) fn link(&self) -> Result<Link> {
         self.check_fork()?;
         let standing = self.directory.standing(&self.name, &*self.file)?;
-        Ok(match standing {
-            Standing::Same => Link::Current,
-            Standing::Nothing => Link::Unlinked,
-            Standing::Other => Link::Replaced,
-        })
+        Ok(standing.into())
     }
 
     /// Takes the stream's name away.
@@ -238,7 +236,10 @@ impl Handle {
         self.check_fork()?;
         let note = |pinned: Pinned| {
             let seen = self.seen.get();
-            self.seen.set(seen.max(pinned.count));
+            if pinned.count > seen {
+                self.seen.set(pinned.count);
+                self.control().note_seen(self.pins.row(), pinned.count);
+            }
             FrameInfo::new(pinned.count, pinned.frame, seen)
         };
         match self.region.pin_latest(&self.pins, note) {
@@ -304,7 +305,7 @@ impl Handle {
         }
     }
 
-    fn check_replaced(&self) -> Result<()> {
+    pub(super) fn check_replaced(&self) -> Result<()> {
         match self.link()? {
             Link::Replaced => Err(self.replaced()),
             Link::Current | Link::Unlinked => Ok(()),
@@ -312,7 +313,7 @@ impl Handle {
     }
 
     #[cold]
-    fn torn(&self, torn: Torn) -> Error {
+    pub(super) fn torn(&self, torn: Torn) -> Error {
         let Torn { latest, state } = torn;
         match state {
             None => Error::corrupt(&self.name, "the latest word", format!("{latest:#x}")),
@@ -357,7 +358,9 @@ impl Handle {
         let Some(held) = self.lock(for_lock)? else {
             return Err(self.busy());
         };
-        let make_room = |occupied, loaned| self.make_room(occupied, loaned, for_slot);
+        let make_room = |occupied, loaned, armed: &mut Option<u32>| {
+            self.make_room(occupied, loaned, armed, for_slot)
+        };
         self.region.claim(&self.name, &self.file, held, make_room)
     }
 
@@ -371,16 +374,26 @@ impl Handle {
 
     /// Clears rows of the dead, or sleeps until a slot may be free.
     #[cold]
-    fn make_room(&self, occupied: Occupied, loaned: u64, patience: Patience) -> Result<()> {
+    fn make_room(
+        &self,
+        occupied: Occupied,
+        loaned: u64,
+        armed: &mut Option<u32>,
+        patience: Patience,
+    ) -> Result<()> {
         let own = self.pins.row();
-        if rows::reclaim(&self.name, &self.file, self.control(), own, occupied.pinned)? {
+        if rows::reclaim(&self.name, &self.file, self.control(), own, occupied.held)? {
             return Ok(());
         }
         let Some(longest) = patience.left(LOOK_FOR_SLOT) else {
             return Err(self.no_free_slot(occupied, loaned));
         };
         let freed = self.control().freed();
-        let value = freed.arm();
+        // One more look between arming and sleeping.
+        let Some(value) = armed.take() else {
+            *armed = Some(freed.arm());
+            return Ok(());
+        };
         futex::wait(freed.word(), value, longest)
             .map_err(|error| Error::os(&self.name, "wait for a slot", error))
     }
@@ -388,18 +401,21 @@ impl Handle {
     #[cold]
     fn no_free_slot(&self, occupied: Occupied, loaned: u64) -> Error {
         let control = self.control();
-        let holding = control
-            .attached()
-            .filter(|&row| control.pins(row) & occupied.pinned != 0);
-        let mut holders: Vec<_> = holding.map(|row| control.pid(row)).collect();
-        // Zero: the row has been cleared meanwhile.
-        holders.retain(|&pid| pid != 0);
-        holders.sort_unstable();
-        holders.dedup();
+        let processes = |which: fn(Holding) -> bool| {
+            let rows = control.attached();
+            let holding = rows.filter(|&row| which(control.holds(row, occupied.held)));
+            let mut pids: Vec<_> = holding.map(|row| control.pid(row)).collect();
+            // Zero: the row has been cleared meanwhile.
+            pids.retain(|&pid| pid != 0);
+            pids.sort_unstable();
+            pids.dedup();
+            pids
+        };
         Error::NoFreeSlot {
             name: self.name.clone(),
             slots: u32::try_from(self.header.plan.slots).unwrap_or(u32::MAX),
-            holders,
+            holders: processes(|held| held.pinned),
+            subscribers: processes(|held| held.awaited),
             loans: loaned.count_ones(),
         }
     }

@@ -34,7 +34,8 @@ pub(super) fn claim(name: &StreamName, file: &Unshared, control: Control<'_>) ->
     })
 }
 
-/// Clears the rows of dead participants that pin any of `slots`, and returns whether it found one.
+/// Clears the rows of dead participants that pin any of `slots` or await a frame in them, and
+/// returns whether it found one.
 ///
 /// `own` is the caller's row, whose lock would be granted to it again.
 pub(super) fn reclaim(
@@ -46,13 +47,13 @@ pub(super) fn reclaim(
 ) -> Result<bool> {
     let mut found = false;
     for row in control.attached() {
-        if row == own || control.pins(row) & slots == 0 {
+        if row == own || !control.holds(row, slots).any() {
             continue;
         }
         let dead = lock::try_lock_row(file, row)
             .map_err(|error| Error::os(name, "test a participant's lock", error))?;
         if dead {
-            control.detach(row);
+            control.bury(row);
             lock::unlock_row(file, row);
             found = true;
         }

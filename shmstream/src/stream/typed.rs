@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::builder::Builder;
 use super::handle::{Handle, Link};
+use super::observer::Observer;
 use crate::error::{Error, Result};
 use crate::name::StreamName;
 use crate::pod::Pod;
@@ -114,6 +115,16 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     /// [`Error::AlreadyExists`] nor [`Error::NotFound`].
     pub fn open_or_create(name: impl AsRef<[u8]>) -> Result<Self> {
         Self::builder(name).open_or_create()
+    }
+
+    /// Opens a stream that exists to look at its latest frames, without permission to write.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), but no [`Error::TooManyParticipants`]. For another user's stream see
+    /// [`Builder::observe`].
+    pub fn observe(name: impl AsRef<[u8]>) -> Result<Observer<Self>> {
+        Self::builder(name).observe()
     }
 
     /// Creates a stream under a name of its own that is unlinked when this handle is dropped.
@@ -296,8 +307,12 @@ impl<T: Pod, const N: usize> Stream<T, N> {
 
 /// Checks that a stream carries what a program expects.
 pub(super) fn check_payload(handle: &Handle, program: &Schema) -> Result<()> {
-    let stream = &handle.header().plan.schema;
-    let name = || handle.name().clone();
+    check_schema(handle.name(), &handle.header().plan.schema, program)
+}
+
+/// Checks that the schema of a stream is what a program expects.
+pub(super) fn check_schema(name: &StreamName, stream: &Schema, program: &Schema) -> Result<()> {
+    let name = || name.clone();
     if let Some(difference) = stream.item().difference(program.item()) {
         return Err(Error::Type {
             name: name(),

@@ -103,6 +103,36 @@ impl<T: Pod, const N: usize> Stream<T, N> {
         Ok(Loan::new(claim, &self.handle))
     }
 
+    /// Publishes a copy of a frame with frame_id 0, and waits for the write lock and for a slot if
+    /// others have them.
+    ///
+    /// For streams with lossless subscriptions: waits until they have read on.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), with [`Error::Busy`](crate::Error::Busy) or
+    /// [`Error::NoFreeSlot`](crate::Error::NoFreeSlot) after `timeout`; nothing is published then.
+    pub fn write_timeout(&self, frame: &[T; N], timeout: Duration) -> Result<u64> {
+        self.write_with_id_timeout(0, frame, timeout)
+    }
+
+    /// As [`write_timeout`](Self::write_timeout), with a frame_id of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_timeout`](Self::write_timeout).
+    pub fn write_with_id_timeout(
+        &self,
+        frame_id: u64,
+        frame: &[T; N],
+        timeout: Duration,
+    ) -> Result<u64> {
+        let patience = Patience::timeout(timeout);
+        let mut claim = self.handle.claim(patience, patience)?;
+        claim.write(frame);
+        Ok(claim.publish(self.handle.stamp(frame_id)))
+    }
+
     /// Takes the write lock, and waits for it as long as that takes.
     ///
     /// # Errors

@@ -1,0 +1,225 @@
+//! One stream as it is declared, and what is different where it stands.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::mode;
+use crate::error::Result;
+use crate::name::StreamName;
+use crate::protocol::MAX_SLOTS;
+use crate::schema::Schema;
+use crate::stream::{Builder, DynStream, Status};
+
+// The defaults of `Builder`; the test `defaults_are_those_of_the_builder` compares.
+pub(super) const DEFAULT_HISTORY: usize = 1;
+pub(super) const DEFAULT_PARTICIPANTS: usize = 64;
+pub(super) const DEFAULT_MODE: u32 = 0o600;
+const SPARE_SLOTS: usize = 3;
+
+/// Declares a stream: what it carries, and the options with which it is created.
+///
+/// The [module](super) lists the keys that it has in a file. A stream that exists is compared by
+/// [`difference`](Self::difference), and becomes a declaration by [`of`](Self::of).
+///
+/// ```
+/// # let name = format!("doc-declared-{}", std::process::id());
+/// use shmstream::config::StreamConfig;
+///
+/// let mut imu = StreamConfig::new(
+///     name.parse()?,
+///     "Imu { time: f64, accel: [f32; 3], gyro: [f32; 3] }".parse()?,
+/// );
+/// imu.history = 16;
+/// imu.create()?;
+///
+/// let status = shmstream::stat(&name)?;
+/// assert!(imu.difference(&status).is_empty());
+/// assert_eq!(StreamConfig::of(&status), imu.resolved());
+/// shmstream::unlink(&name)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StreamConfig {
+    /// The stream's name.
+    pub name: StreamName,
+    /// What a frame is.
+    pub payload: Schema,
+    /// Room for frames; `None` for what follows from `history`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<usize>,
+    /// Frames that are kept, the latest included.
+    pub history: usize,
+    /// Handles attached at a time.
+    pub participants: usize,
+    /// The file's permissions.
+    #[serde(with = "mode")]
+    pub mode: u32,
+    /// Whether readers without write permission are expected; `None` for what `mode` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observers: Option<bool>,
+    /// Whether huge pages are asked for.
+    pub huge_pages: bool,
+}
+
+impl StreamConfig {
+    /// Declares a stream with the defaults of [`Builder`].
+    #[must_use]
+    pub const fn new(name: StreamName, payload: Schema) -> Self {
+        Self {
+            name,
+            payload,
+            slots: None,
+            history: DEFAULT_HISTORY,
+            participants: DEFAULT_PARTICIPANTS,
+            mode: DEFAULT_MODE,
+            observers: None,
+            huge_pages: false,
+        }
+    }
+
+    /// Declares the stream that exists, with every option as it is there.
+    #[must_use]
+    pub fn of(stream: &Status) -> Self {
+        Self {
+            name: stream.name.clone(),
+            payload: stream.schema.clone(),
+            slots: Some(stream.slots),
+            history: stream.history,
+            participants: stream.max_participants,
+            mode: stream.mode & 0o7777,
+            observers: Some(stream.observers),
+            huge_pages: stream.huge_pages,
+        }
+    }
+
+    /// Returns the same declaration with all that follows from other options written out.
+    ///
+    /// The payload becomes that of the stream: one item is a frame of one item, so `f32` is
+    /// `[f32; 1]`.
+    #[must_use]
+    pub fn resolved(&self) -> Self {
+        let slots = self.history.saturating_add(SPARE_SLOTS).min(MAX_SLOTS);
+        // A class of users that may read and not write.
+        let reads_only = |shift: u32| self.mode >> shift & 0o6 == 0o4;
+        let observers = reads_only(3) || reads_only(0);
+        let payload = match self.payload.shape() {
+            [] => self.payload.clone().array(1),
+            _ => self.payload.clone(),
+        };
+        Self {
+            payload,
+            slots: Some(self.slots.unwrap_or(slots)),
+            observers: Some(self.observers.unwrap_or(observers)),
+            ..self.clone()
+        }
+    }
+
+    /// Returns a builder with these options, for those that are not declared: temporary streams,
+    /// prefaulting, locked memory, streams of other users.
+    pub fn builder(&self) -> Builder<DynStream> {
+        let mut builder = DynStream::builder(&self.name)
+            .schema(self.payload.clone())
+            .history(self.history)
+            .participants(self.participants)
+            .mode(self.mode);
+        if let Some(slots) = self.slots {
+            builder = builder.slots(slots);
+        }
+        if let Some(expected) = self.observers {
+            builder = builder.observers(expected);
+        }
+        if self.huge_pages {
+            builder = builder.huge_pages();
+        }
+        builder
+    }
+
+    /// Creates the stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`DynStream::create`], and [`Error::Invalid`] for an option out of its range.
+    ///
+    /// [`Error::Invalid`]: crate::Error::Invalid
+    pub fn create(&self) -> Result<DynStream> {
+        self.builder().create()
+    }
+
+    /// Returns what is different in the stream that exists; nothing if it is as declared.
+    ///
+    /// What is not declared must have its default. Names of structs do not count.
+    #[must_use]
+    pub fn difference(&self, stream: &Status) -> Vec<Difference> {
+        let declared = self.resolved();
+        let found = Self::of(stream);
+        let payloads = [&declared.payload, &found.payload];
+        let same_payload = payloads[0].shape() == payloads[1].shape()
+            && found
+                .payload
+                .item()
+                .difference(declared.payload.item())
+                .is_none();
+        let mut differences = Vec::new();
+        if !same_payload {
+            differences.push(Difference::new("payload", payloads));
+        }
+        let mut compare = |what, [declared, found]: [String; 2]| {
+            if declared != found {
+                differences.push(Difference::new(what, [declared, found]));
+            }
+        };
+        let sides = [&declared, &found];
+        compare("history", sides.map(|side| side.history.to_string()));
+        compare(
+            "slots",
+            sides.map(|side| side.slots.unwrap_or_default().to_string()),
+        );
+        compare(
+            "participants",
+            sides.map(|side| side.participants.to_string()),
+        );
+        compare("mode", sides.map(|side| mode::text(side.mode)));
+        compare(
+            "observers",
+            sides.map(|side| side.observers.unwrap_or_default().to_string()),
+        );
+        compare("huge_pages", sides.map(|side| side.huge_pages.to_string()));
+        differences
+    }
+}
+
+/// One option of a stream that is not as declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The key of the option.
+    pub what: &'static str,
+    /// Its value in the declaration.
+    pub declared: String,
+    /// Its value in the stream.
+    pub found: String,
+}
+
+impl Difference {
+    fn new(what: &'static str, [declared, found]: [impl ToString; 2]) -> Self {
+        Self {
+            what,
+            declared: declared.to_string(),
+            found: found.to_string(),
+        }
+    }
+}
+
+/// Writes `slots: 4 declared, 8 in the stream`.
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what,
+            declared,
+            found,
+        } = self;
+        write!(f, "{what}: {declared} declared, {found} in the stream")
+    }
+}

@@ -1,0 +1,22 @@
+//! Events on a stream's file, for those who watch it instead of sleeping on a word.
+
+#[cfg(feature = "async")]
+mod bell;
+#[cfg(feature = "async")]
+mod queue;
+
+use std::os::fd::AsFd;
+
+#[cfg(feature = "async")]
+pub(crate) use {
+    bell::Bell,
+    queue::{Event, Queue},
+};
+
+/// Makes an event of the kind "modified" on a file, by writing a zero where nobody reads.
+///
+/// Cannot fail for an open file that has that byte; and if it does, whoever watches looks again by
+/// itself.
+pub(crate) fn nudge(file: impl AsFd, offset: u64) {
+    let _ = rustix::io::pwrite(file, &[0], offset);
+}
