@@ -23,6 +23,8 @@ mod os;
 mod payload;
 #[cfg(not(shmstream_loom))]
 mod pod;
+#[cfg(all(feature = "async", not(shmstream_loom)))]
+mod reactor;
 #[cfg(not(shmstream_loom))]
 mod region;
 #[cfg(not(shmstream_loom))]
@@ -47,13 +49,16 @@ pub use {
     schema::{Field, Item, Schema, SchemaError, StructSchema},
     shmstream_derive::ShmPayload,
     stream::{
-        AnyStream, Builder, DynFrame, DynLoan, DynLockGuard, DynOwnedFrame, DynStream, Frame,
-        FrameInfo, Frames, Gap, Link, Loan, LockGuard, Observer, OwnedFrame, Participant, Producer,
-        Purged, Roles, Start, Status, Stream, Subscription, list, purge, stat, unlink,
+        Aligned, AnyStream, Builder, DynFrame, DynLoan, DynLockGuard, DynOwnedFrame, DynStream,
+        Frame, FrameInfo, Frames, Gap, Group, Link, Loan, LockAll, LockGuard, Lockable, Observer,
+        OwnedFrame, Participant, Producer, Purged, Roles, Set, Start, Status, Stream, Subscription,
+        list, lock_all, lock_all_timeout, purge, stat, unlink,
     },
     view::{View, ViewMut},
 };
 
+#[cfg(all(feature = "async", not(shmstream_loom)))]
+pub use stream::{AsyncFrames, Readiness, Source, WaitFrame, WaitOwned};
 #[cfg(all(feature = "config", not(shmstream_loom)))]
 pub use config::ConfigError;
 #[cfg(all(feature = "serde", not(shmstream_loom)))]

@@ -100,6 +100,11 @@ mod plain {
         word.fetch_or(bits, Ordering::SeqCst)
     }
 
+    #[inline(always)]
+    pub(crate) fn handshake_add32(_: Label, word: &AtomicU32) {
+        word.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Loads behind the stores of the labels in `_after`.
     #[inline(always)]
     pub(crate) fn handshake_load(_: Label, _after: &[Label], word: &AtomicU64) -> u64 {
@@ -164,6 +169,10 @@ mod modelled {
 
     pub(crate) fn handshake_or32(label: Label, word: &AtomicU32, bits: u32) -> u32 {
         word.fetch_or(bits, ordering(label, Ordering::AcqRel))
+    }
+
+    pub(crate) fn handshake_add32(label: Label, word: &AtomicU32) {
+        word.fetch_add(1, ordering(label, Ordering::AcqRel));
     }
 
     pub(crate) fn handshake_load(label: Label, after: &[Label], word: &AtomicU64) -> u64 {

@@ -24,7 +24,7 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How long to wait for something.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
+pub enum Patience {
     None,
     Until(Instant),
     Forever,
@@ -279,6 +279,9 @@ impl Held<'_> {
     }
 
     /// Wakes those who wait for a signal of this stream.
+    ///
+    /// Inlined, since a guard whose address is taken does not stay in registers.
+    #[inline(always)]
     pub(crate) fn tell(&self, signal: &Signal, waiting: Waiting) {
         self.lock.tell(signal, waiting);
     }

@@ -6,7 +6,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::stream::{DEFAULT_HISTORY, DEFAULT_MODE, DEFAULT_PARTICIPANTS, StreamConfig};
+use super::stream::StreamConfig;
+use crate::stream::Options;
 use crate::dtype::DType;
 use crate::name::StreamName;
 use crate::schema::Schema;
@@ -30,16 +31,16 @@ struct Form {
     huge_pages: bool,
 }
 
-const fn history() -> usize {
-    DEFAULT_HISTORY
+fn history() -> usize {
+    Options::default().history
 }
 
-const fn participants() -> usize {
-    DEFAULT_PARTICIPANTS
+fn participants() -> usize {
+    Options::default().participants
 }
 
-const fn mode() -> u32 {
-    DEFAULT_MODE
+fn mode() -> u32 {
+    Options::default().mode
 }
 
 impl<'de> Deserialize<'de> for StreamConfig {
@@ -62,8 +63,11 @@ impl<'de> Visitor<'de> for Table {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<StreamConfig, A::Error> {
         let form = Form::deserialize(MapAccessDeserializer::new(map))?;
         let stream = form.name.clone();
-        let config = StreamConfig::try_from(form);
-        config.map_err(|reason| A::Error::custom(format_args!("stream `{stream}`: {reason}")))
+        let config = StreamConfig::try_from(form)
+            .map_err(|reason| A::Error::custom(format_args!("stream `{stream}`: {reason}")))?;
+        // What `create` would refuse is refused here, where the error gets a line as well.
+        config.options().check(&stream).map_err(A::Error::custom)?;
+        Ok(config)
     }
 }
 

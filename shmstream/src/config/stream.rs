@@ -7,15 +7,8 @@ use serde::Serialize;
 use super::mode;
 use crate::error::Result;
 use crate::name::StreamName;
-use crate::protocol::MAX_SLOTS;
 use crate::schema::Schema;
-use crate::stream::{Builder, DynStream, Status};
-
-// The defaults of `Builder`; the test `defaults_are_those_of_the_builder` compares.
-pub(super) const DEFAULT_HISTORY: usize = 1;
-pub(super) const DEFAULT_PARTICIPANTS: usize = 64;
-pub(super) const DEFAULT_MODE: u32 = 0o600;
-const SPARE_SLOTS: usize = 3;
+use crate::stream::{Builder, DynStream, Options, Status};
 
 /// Declares a stream: what it carries, and the options with which it is created.
 ///
@@ -66,14 +59,15 @@ pub struct StreamConfig {
 impl StreamConfig {
     /// Declares a stream with the defaults of [`Builder`].
     #[must_use]
-    pub const fn new(name: StreamName, payload: Schema) -> Self {
+    pub fn new(name: StreamName, payload: Schema) -> Self {
+        let options = Options::default();
         Self {
             name,
             payload,
             slots: None,
-            history: DEFAULT_HISTORY,
-            participants: DEFAULT_PARTICIPANTS,
-            mode: DEFAULT_MODE,
+            history: options.history,
+            participants: options.participants,
+            mode: options.mode,
             observers: None,
             huge_pages: false,
         }
@@ -100,20 +94,31 @@ impl StreamConfig {
     /// `[f32; 1]`.
     #[must_use]
     pub fn resolved(&self) -> Self {
-        let slots = self.history.saturating_add(SPARE_SLOTS).min(MAX_SLOTS);
-        // A class of users that may read and not write.
-        let reads_only = |shift: u32| self.mode >> shift & 0o6 == 0o4;
-        let observers = reads_only(3) || reads_only(0);
+        let options = self.options();
         let payload = match self.payload.shape() {
             [] => self.payload.clone().array(1),
             _ => self.payload.clone(),
         };
         Self {
             payload,
-            slots: Some(self.slots.unwrap_or(slots)),
-            observers: Some(self.observers.unwrap_or(observers)),
+            slots: Some(options.slots()),
+            observers: Some(options.observers()),
             ..self.clone()
         }
+    }
+
+    /// Returns the options that concern the stream itself.
+    pub(super) fn options(&self) -> Options {
+        let mut options = Options {
+            slots: self.slots,
+            history: self.history,
+            participants: self.participants,
+            mode: self.mode,
+            observers: self.observers,
+            ..Options::default()
+        };
+        options.residency.huge = self.huge_pages;
+        options
     }
 
     /// Returns a builder with these options, for those that are not declared: temporary streams,

@@ -218,6 +218,10 @@ fn errors_say_the_line() {
     assert_eq!(line(&with("payload = 'u8'\nslot = 4")), Some(4));
     assert_eq!(line(&with("payload = 'u8'\nmode = 640")), Some(4));
     assert_eq!(line(&with("payload = 'u8'\nmode = '640")), Some(4));
+    // What no stream can be.
+    for option in ["slots = 65", "history = 0", "participants = 2000", "mode = '0777'"] {
+        assert_eq!(line(&with(&format!("payload = 'u8'\n{option}"))), Some(1));
+    }
     let error = Manifest::from_toml(&with("payload = 'u8'\nmode = 640")).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -249,12 +253,14 @@ prop_compose! {
     fn configs()(
         name in names(),
         shape in proptest::collection::vec(1_usize..1000, 0..4),
-        slots in proptest::option::of(0_usize..100),
-        (history, participants, mode) in (0_usize..100, 0_usize..2000, 0_u32..0o7777),
+        (history, spare) in (1_usize..=63, proptest::option::of(1_usize..64)),
+        (participants, mode) in (1_usize..=1024, 0_u32..=0o66),
         observers in any::<Option<bool>>(),
         huge_pages in any::<bool>(),
     ) -> StreamConfig {
         let payload = Schema::tensor(DType::BF16, &shape);
+        let slots = spare.map(|spare| (history + spare).min(64));
+        let mode = 0o600 | mode & 0o66;
         StreamConfig { name, payload, slots, history, participants, mode, observers, huge_pages }
     }
 }

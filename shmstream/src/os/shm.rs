@@ -25,7 +25,7 @@ const DIR_VARIABLE: &str = "SHMSTREAM_DIR";
 pub(crate) struct Directory(PathBuf);
 
 /// What tells one file from all others on this machine, for as long as it is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FileId {
     device: u64,
     inode: u64,

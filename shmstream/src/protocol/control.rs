@@ -36,8 +36,7 @@ pub(super) struct Publication {
     /// which is in the cache; or the next, where slots take turns. Any value is allowed.
     pub(super) first: AtomicU32,
     /// Counted up by subscribers once `needs` in their row is no longer zero, loaded by the writer,
-    /// and set back by it when it found no such row. Not zero: look for what subscribers await
-    /// before a slot is touched.
+    /// and set back by it when it found no such row. Zero: nobody awaits anything.
     pub(super) awaited: AtomicU32,
 }
 
@@ -173,7 +172,7 @@ pub(crate) enum Role {
 }
 
 /// Which slots a writer takes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Turns {
     /// How many frames are kept beside the one that is written: the history less one.
     pub(crate) kept: u64,
@@ -328,8 +327,11 @@ impl<'a> Control<'a> {
     /// Notes the newest frame that the owner of `row` read.
     #[inline]
     pub(crate) fn note_seen(self, row: usize, count: u64) {
-        // Relaxed: for messages.
-        self.rows[row].seen.store(count, Ordering::Relaxed);
+        // Relaxed: for messages. Always in the table; a check that could fail would cost a read more
+        // than the store.
+        if let Some(owned) = self.rows.get(row) {
+            owned.seen.store(count, Ordering::Relaxed);
+        }
     }
 
     /// Returns the row of the participant that holds the write lock, or died with it.

@@ -7,7 +7,7 @@
 
 use super::control::{Control, REWRITING, Role, Slot, unpack};
 use super::read::{Pinned, Pins, STALE_LOOKS, Torn};
-use crate::sync::{Label, Ordering, handshake_load};
+use crate::sync::{Label, Ordering, handshake_add32, handshake_load, handshake_store};
 
 /// What came of looking for the next frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,18 +104,17 @@ impl Control<'_> {
 
     /// Has writers keep the frames of this count and above for the caller, from now on.
     pub(crate) fn begin_to_await(self, pins: &Pins, count: u64) {
-        self.rows[pins.row()].await_from(count);
-        // Relaxed: a hint, see `awaited_from`. Never zero after counting up, in practice: it wraps
-        // after 2^32 subscriptions without a writer that found none.
-        self.head
-            .publication
-            .awaited
-            .fetch_add(1, Ordering::Relaxed);
+        // Relaxed: visible with the count below.
+        self.rows[pins.row()].needs.store(count, Ordering::Relaxed);
+        // Await: pairs with Scan. Zero again only after 2^32 subscriptions without a writer that
+        // found none of them.
+        handshake_add32(Label::Await, &self.head.publication.awaited);
         self.note(pins.row(), Role::Lossless);
     }
 
     /// Lets go of the frames below this count. The caller then fires [`freed`](Self::freed).
     pub(crate) fn await_from(self, pins: &Pins, count: u64) {
-        self.rows[pins.row()].await_from(count);
+        // Await: comes before Fire.
+        handshake_store(Label::Await, &self.rows[pins.row()].needs, count);
     }
 }

@@ -110,7 +110,8 @@ macro_rules! weakened {
 weakened! {
     loom_weakened_claim: Claim in loom_pin_against_publish;
     loom_weakened_scan: Scan in loom_pin_against_publish;
-    loom_weakened_publish: Publish in loom_no_lost_wake_up;
+    loom_weakened_publish: Publish in loom_pin_against_publish;
+    loom_weakened_publish_for_a_sleeper: Publish in loom_no_lost_wake_up;
     loom_weakened_observe: Observe in loom_pin_against_publish;
     loom_weakened_observe_without_a_pin: Observe in loom_copy_against_publish;
     loom_weakened_pin: Pin in loom_pin_against_publish;
@@ -121,6 +122,8 @@ weakened! {
     loom_weakened_fire: Fire in loom_no_lost_wake_up;
     loom_weakened_recheck: Recheck in loom_no_lost_wake_up;
     loom_weakened_await: Await in loom_no_lost_slot;
+    loom_weakened_await_of_a_beginner: Await in loom_register_against_publish;
+    loom_weakened_recheck_of_a_beginner: Recheck in loom_register_against_publish;
     loom_weakened_disturb: Disturb in loom_copy_against_publish;
     loom_weakened_check: Check in loom_copy_against_publish;
     loom_weakened_announce: Announce in loom_no_lost_announcement;

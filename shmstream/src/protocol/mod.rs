@@ -53,7 +53,7 @@ pub(crate) use control::{
     UNLINKED,
 };
 pub(crate) use follow::Next;
-pub(crate) use observe::{RowWords, Seen, Sight};
+pub(crate) use observe::{RowWords, Sight};
 pub(crate) use read::{Pinned, Pins, Torn};
 pub(crate) use signal::{Signal, Waiting};
 pub(crate) use write::{Holding, Occupied};

@@ -48,11 +48,6 @@ impl<'a> Sight<'a> {
         self.0.notify()
     }
 
-    /// Returns whether the stream's name may have been taken away.
-    pub(crate) fn is_unlinked(self) -> bool {
-        self.0.is_unlinked()
-    }
-
     /// Looks at the latest frame; `Ok(None)` before the first, and `Err` with the latest word when
     /// its slot holds something else.
     ///

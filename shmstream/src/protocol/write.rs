@@ -1,7 +1,7 @@
 //! Claim and publish: what the holder of the write lock does.
 
-use super::control::{Control, FrameWords, REWRITING, Row, Slot, pack, unpack};
-use crate::sync::{Label, Ordering, fence, handshake_load, handshake_store};
+use super::control::{Control, FrameWords, Head, REWRITING, Row, Slot, Turns, pack, unpack};
+use crate::sync::{Label, Ordering, fence, handshake_load32, handshake_store};
 
 /// No slot is free to write into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,28 +30,17 @@ impl Control<'_> {
         };
         let awaited = self.awaited_from();
         let kept_from = (count + 1).saturating_sub(self.turns.kept).min(awaited);
-        let mut held = 0;
-        let mut slot = publication.first.load(Ordering::Relaxed) as usize;
-        for _ in 0..self.slots.len() {
-            if slot >= self.slots.len() {
-                slot = 0;
+        let first = publication.first.load(Ordering::Relaxed) as usize;
+        if first < self.slots.len() && taken >> first & 1 == 0 {
+            let state = self.slots[first].state.load(Ordering::Relaxed);
+            if is_left(state, kept_from) && self.try_claim(first, state) {
+                return Ok(first);
             }
-            if taken >> slot & 1 == 0 {
-                let state = self.slots[slot].state.load(Ordering::Relaxed);
-                if Slot::count(state).is_none_or(|count| count < kept_from) {
-                    if self.try_claim(slot, state) {
-                        return Ok(slot);
-                    }
-                    held |= 1 << slot;
-                }
-            }
-            slot += 1;
         }
-        self.claim_kept(taken, held, awaited)
+        claim_another(self.head, self.slots, self.rows, taken, kept_from, awaited)
     }
 
     /// Claims the slot of the oldest frame that is kept and not awaited.
-    #[cold]
     fn claim_kept(self, taken: u64, mut held: u64, awaited: u64) -> Result<usize, Occupied> {
         loop {
             let left = (0..self.slots.len()).filter(|slot| (taken | held) >> slot & 1 == 0);
@@ -73,28 +62,20 @@ impl Control<'_> {
     /// would have to restore, under the eyes of the one who awaits its frame.
     #[inline]
     fn awaited_from(self) -> u64 {
-        let announced = self.head.publication.awaited.load(Ordering::Relaxed);
+        let announced = self.announced();
         if announced == 0 {
             u64::MAX
         } else {
-            self.look_for_awaited(announced)
+            look_for_awaited(self.head, self.rows, announced)
         }
     }
 
-    #[cold]
-    fn look_for_awaited(self, announced: u32) -> u64 {
-        let needs = self.attached().map(|row| self.needs(row));
-        let lowest = needs.filter(|&needs| needs != 0).min();
-        if lowest.is_none() {
-            // Nobody awaits anything any more. Failing means that somebody does by now.
-            let _ = self.head.publication.awaited.compare_exchange(
-                announced,
-                0,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-        }
-        lowest.unwrap_or(u64::MAX)
+    /// Returns whether somebody may await frames; if zero, nobody does.
+    #[inline]
+    fn announced(self) -> u32 {
+        // Scan: pairs with Await.
+        let awaited = &self.head.publication.awaited;
+        handshake_load32(Label::Scan, &[Label::Claim], awaited)
     }
 
     #[inline]
@@ -102,10 +83,8 @@ impl Control<'_> {
         let state = &self.slots[slot].state;
         // Claim: pairs with Validate.
         handshake_store(Label::Claim, state, before | REWRITING);
-        let frame = Slot::count(before).unwrap_or(0);
-        let held = self
-            .attached()
-            .any(|row| self.pins(row) >> slot & 1 != 0 || self.awaits(row, frame));
+        let held = self.is_pinned(slot)
+            || self.announced() != 0 && is_awaited(self.head, self.rows, before);
         if held {
             // Relaxed: the frame is as it was, and who looks for it has observed its `latest`.
             state.store(before, Ordering::Relaxed);
@@ -119,6 +98,11 @@ impl Control<'_> {
         true
     }
 
+    #[inline]
+    fn is_pinned(self, slot: usize) -> bool {
+        self.attached().any(|row| self.pins(row) >> slot & 1 != 0)
+    }
+
     /// Returns whether the owner of `row` awaits the frame of this count.
     #[inline]
     fn awaits(self, row: usize, count: u64) -> bool {
@@ -126,10 +110,10 @@ impl Control<'_> {
         self.needs(row).wrapping_sub(1) < count
     }
 
-    #[inline]
     fn needs(self, row: usize) -> u64 {
-        // Scan: pairs with Await.
-        handshake_load(Label::Scan, &[Label::Claim], &self.rows[row].needs)
+        // Relaxed: a subscriber stored it before it was counted in `awaited`, and that was seen. It
+        // only grows from there on, so an old value keeps a frame too many at most.
+        self.rows[row].needs.load(Ordering::Relaxed)
     }
 
     /// Returns whether the owner of `row` pins any of `slots`, and whether it awaits a frame in any
@@ -157,8 +141,13 @@ impl Control<'_> {
         self.slots[slot].frame.store(frame);
         // Relaxed: Publish makes it visible, and nobody looks for this count before that.
         self.slots[slot].state.store(count << 1, Ordering::Relaxed);
-        let first = if self.turns.all { slot + 1 } else { before };
-        #[expect(clippy::cast_possible_truncation, reason = "at most 64")]
+        let next = if slot + 1 < self.slots.len() {
+            slot + 1
+        } else {
+            0
+        };
+        let first = if self.turns.all { next } else { before };
+        #[expect(clippy::cast_possible_truncation, reason = "below 64")]
         publication.first.store(first as u32, Ordering::Relaxed);
         // Publish: pairs with Observe and Recheck.
         handshake_store(Label::Publish, &publication.latest, pack(count, slot));
@@ -201,10 +190,68 @@ impl Holding {
     }
 }
 
-impl Row {
-    /// Says which frames the owner awaits: those of this count and above.
-    pub(super) fn await_from(&self, count: u64) {
-        // Await: pairs with Scan.
-        handshake_store(Label::Await, &self.needs, count);
+// The slow paths are no methods of `Control`: passed on to a function that is not inlined, the view
+// would go through memory, in each publish.
+
+/// Claims any slot, those in turn after the first one before the others.
+#[cold]
+fn claim_another(
+    head: &Head,
+    slots: &[Slot],
+    rows: &[Row],
+    taken: u64,
+    kept_from: u64,
+    awaited: u64,
+) -> Result<usize, Occupied> {
+    let control = Control::new(head, slots, rows, Turns::default());
+    let first = head.publication.first.load(Ordering::Relaxed) as usize % slots.len();
+    let mut held = 0;
+    for slot in (first..slots.len()).chain(0..first) {
+        let state = slots[slot].state.load(Ordering::Relaxed);
+        if taken >> slot & 1 != 0 || !is_left(state, kept_from) {
+            continue;
+        }
+        if control.try_claim(slot, state) {
+            return Ok(slot);
+        }
+        held |= 1 << slot;
+    }
+    control.claim_kept(taken, held, awaited)
+}
+
+/// Returns whether anybody awaits the frame that a state stands for.
+#[cold]
+fn is_awaited(head: &Head, rows: &[Row], state: u64) -> bool {
+    let count = Slot::count(state).unwrap_or(0);
+    let control = Control::new(head, &[], rows, Turns::default());
+    control.attached().any(|row| control.awaits(row, count))
+}
+
+/// Returns the lowest count that a subscriber awaits, given what `awaited` holds.
+#[cold]
+fn look_for_awaited(head: &Head, rows: &[Row], announced: u32) -> u64 {
+    let control = Control::new(head, &[], rows, Turns::default());
+    let needs = control.attached().map(|row| control.needs(row));
+    let lowest = needs.filter(|&needs| needs != 0).min();
+    if lowest.is_none() {
+        // Nobody awaits anything any more: whoever is counted in what was loaded would have been
+        // found. Failing means that somebody does by now.
+        let _ = head.publication.awaited.compare_exchange(
+            announced,
+            0,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+    lowest.unwrap_or(u64::MAX)
+}
+
+/// Returns whether the frame that a state stands for may be overwritten: there is none, or it is
+/// older than those that are kept.
+#[inline]
+const fn is_left(state: u64, kept_from: u64) -> bool {
+    match Slot::count(state) {
+        Some(count) => count < kept_from,
+        None => true,
     }
 }

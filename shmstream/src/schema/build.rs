@@ -1,16 +1,9 @@
 //! Structs put together at run time, laid out as `repr(C)` does and refused where that pads.
 
 use super::text::{SchemaError, excerpt};
-use super::wire::MAX_ALIGN;
+use super::wire::{MAX_ALIGN, MAX_FIELDS, MAX_RANK};
 use super::{Field, Item, Schema, StructSchema};
 
-// The limits of `wire`; the test `limits_are_those_of_a_stream` compares.
-/// Dimensions of one schema.
-pub(super) const MAX_RANK: usize = 8;
-/// Structs inside structs, the outermost included.
-pub(super) const MAX_DEPTH: usize = 16;
-/// Fields of one struct.
-const MAX_FIELDS: usize = 1024;
 /// Bytes of a name.
 const MAX_NAME: usize = 255;
 
@@ -252,8 +245,13 @@ pub(super) fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || !(c.is_ascii() || c.is_whitespace() || c.is_control())
 }
 
+/// Returns whether the text can be the name of a struct or a field.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(is_name_char)
+}
+
 fn check_name(of: &str, name: &str) -> Result<(), Defect> {
-    if name.is_empty() || !name.chars().all(is_name_char) {
+    if !is_name(name) {
         return Err(format!(
             "{of}'s name consists of letters, digits and `_`, unlike {}",
             excerpt(name)

@@ -11,15 +11,16 @@
 //! Integers are little-endian. Reading checks everything that a program could stumble over later:
 //! limits, alignment, and that sizes and offsets add up without padding.
 
+use super::build::is_name;
 use super::{Field, Item, Schema, StructSchema};
 use crate::dtype::DType;
 
 /// Dimensions of one schema.
-const MAX_RANK: usize = 8;
+pub(super) const MAX_RANK: usize = 8;
 /// Structs inside structs, the outermost included.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 /// Fields of one struct.
-const MAX_FIELDS: usize = 1024;
+pub(super) const MAX_FIELDS: usize = 1024;
 /// Alignment of an item: slots are page-aligned at most.
 pub(crate) const MAX_ALIGN: usize = 4096;
 /// Stands where a dtype's code would, for a struct.
@@ -113,6 +114,9 @@ impl Input<'_> {
     fn name(&mut self) -> Result<String, Defect> {
         let len = usize::from(self.u8()?);
         let name = str::from_utf8(self.take(len)?).map_err(|_| "a name is not UTF-8")?;
+        if !is_name(name) {
+            return Err("a name is no identifier");
+        }
         Ok(name.to_owned())
     }
 

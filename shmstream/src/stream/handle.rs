@@ -55,6 +55,9 @@ pub(crate) struct Handle {
     pub(super) seen: Cell<u64>,
     residency: Residency,
     unlink_on_drop: bool,
+    /// Made when somebody waits without a thread.
+    #[cfg(feature = "async")]
+    pub(super) watch: std::cell::OnceCell<Arc<crate::reactor::Watch>>,
 }
 
 /// What a handle wants of a new stream.
@@ -156,6 +159,8 @@ impl Handle {
             seen: Cell::new(0),
             residency,
             unlink_on_drop: false,
+            #[cfg(feature = "async")]
+            watch: std::cell::OnceCell::new(),
         })
     }
 
@@ -198,6 +203,12 @@ impl Handle {
         Error::Forked {
             name: self.name.clone(),
         }
+    }
+
+    /// Returns what tells the stream's file from all others.
+    pub(super) fn file_id(&self) -> Result<FileId> {
+        self.check_fork()?;
+        FileId::of(&*self.file).map_err(|error| Error::os(&self.name, "look at its file", error))
     }
 
     /// Says what stands under the stream's name now.
@@ -365,7 +376,7 @@ impl Handle {
     }
 
     #[cold]
-    fn busy(&self) -> Error {
+    pub(super) fn busy(&self) -> Error {
         Error::Busy {
             name: self.name.clone(),
             holder: self.lock_holder(),

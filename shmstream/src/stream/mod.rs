@@ -1,6 +1,9 @@
 //! Streams as programs use them.
 
+mod aligned;
 mod any;
+#[cfg(feature = "async")]
+mod asynchronous;
 mod builder;
 mod catalog;
 mod cursor;
@@ -9,6 +12,7 @@ mod file;
 mod frame;
 mod guard;
 mod handle;
+mod lock_all;
 mod observer;
 mod options;
 mod reading;
@@ -18,7 +22,10 @@ mod subscription;
 mod typed;
 mod writing;
 
+pub use aligned::{Aligned, Group, Set};
 pub use any::AnyStream;
+#[cfg(feature = "async")]
+pub use asynchronous::{AsyncFrames, Readiness, Source, WaitFrame, WaitOwned};
 pub use builder::Builder;
 pub use catalog::{Purged, list, purge, unlink};
 pub use cursor::{Gap, Start};
@@ -26,7 +33,10 @@ pub use dynamic::{DynFrame, DynLoan, DynLockGuard, DynOwnedFrame, DynStream};
 pub use frame::{Frame, FrameInfo, OwnedFrame};
 pub use guard::{Loan, LockGuard};
 pub use handle::Link;
+pub use lock_all::{LockAll, Lockable, lock_all, lock_all_timeout};
 pub use observer::Observer;
 pub use status::{Participant, Producer, Roles, Status, stat};
+#[cfg(feature = "serde")]
+pub(crate) use options::Options;
 pub use subscription::{Frames, Subscription};
 pub use typed::Stream;

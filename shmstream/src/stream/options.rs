@@ -110,7 +110,8 @@ impl Options {
         })
     }
 
-    fn check(&self, name: &StreamName) -> Result<()> {
+    /// Checks that every option is in its range.
+    pub(crate) fn check(&self, name: &StreamName) -> Result<()> {
         let within = |what, value, min, max| {
             if (min..=max).contains(&value) {
                 return Ok(());

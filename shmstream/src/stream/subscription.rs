@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::any::{AnyStream, Pinned};
 use super::cursor::{Cursor, Gap, Start};
 use super::dynamic::DynStream;
+use super::frame::FrameInfo;
 use super::handle::Handle;
 use super::typed::Stream;
 use crate::error::Result;
@@ -49,7 +50,7 @@ use crate::write_lock::Patience;
 /// ```
 pub struct Subscription<S: AnyStream> {
     stream: S,
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
 }
 
 impl<S: AnyStream> Subscription<S> {
@@ -97,6 +98,15 @@ impl<S: AnyStream> Subscription<S> {
 
     fn handle(&self) -> &Handle {
         self.stream.participant().0
+    }
+
+    /// Waits for the next frame, and returns it with its header.
+    pub(super) fn wait_with_info(
+        &self,
+        patience: Patience,
+    ) -> Result<Option<(S::Frame<'_>, FrameInfo)>> {
+        let pinned = self.handle().wait_next(&self.cursor, patience)?;
+        Ok(pinned.map(|(pin, info)| (self.stream.frame(Pinned((pin, info))), info)))
     }
 
     fn wait_with(&self, patience: Patience) -> Result<Option<S::Frame<'_>>> {

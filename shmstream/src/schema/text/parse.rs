@@ -5,7 +5,8 @@
 
 use super::{SchemaError, excerpt};
 use crate::dtype::DType;
-use crate::schema::build::{Defect, MAX_DEPTH, MAX_RANK, Parts, is_name_char};
+use crate::schema::build::{Defect, Parts, is_name_char};
+use crate::schema::wire::{MAX_DEPTH, MAX_RANK};
 use crate::schema::{Item, Schema};
 
 type Result<T> = std::result::Result<T, SchemaError>;

@@ -26,10 +26,7 @@ pub struct DynFrame<'a> {
 
 impl<'a> DynFrame<'a> {
     #[inline(always)]
-    pub(in super::super) fn new(
-        handle: &'a Handle,
-        (pin, info): (Pin<'a>, FrameInfo),
-    ) -> Self {
+    pub(in super::super) fn new(handle: &'a Handle, (pin, info): (Pin<'a>, FrameInfo)) -> Self {
         Self { pin, info, handle }
     }
 
