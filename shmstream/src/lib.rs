@@ -77,6 +77,8 @@ pub mod docs {
     pub mod limitations {}
     #[doc = include_str!("../docs/protocol.md")]
     pub mod protocol {}
+    #[doc = include_str!("../docs/tool.md")]
+    pub mod tool {}
 }
 
 /// What the output of the derive names. Not for use by hand, and not covered by any promise.

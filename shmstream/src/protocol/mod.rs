@@ -9,6 +9,10 @@
 //! - The *writer* holds the write lock, so there is one at a time. It claims a slot, fills it, and
 //!   publishes it.
 //! - A *reader* owns a row of the participant table. It pins the latest slot, reads it, unpins it.
+//! - A *subscriber* pins frames in the order of their counts, and may have writers keep those that it
+//!   has not read.
+//! - An *observer* maps everything read-only, pins nothing, and checks afterwards whether what it
+//!   copied was overwritten meanwhile.
 //! - A *sleeper* waits for a [`Signal`] that another participant fires.
 //!
 //! # States of a slot
@@ -17,14 +21,15 @@
 //! |---|---|---|
 //! | 0 | never written | claim |
 //! | `2·count` | holds the frame of that count | claim |
-//! | odd | being rewritten, or given up in the middle | publish, or restore when a pin was found |
+//! | `2·count + 1` | a writer looks whether it may have the slot; the frame is still whole | restore; 1; recover |
+//! | 1 | being rewritten, or given up in the middle | publish, claim |
 //!
 //! # Orderings
 //!
 //! | label | operation | pairs with | without it |
 //! |---|---|---|---|
 //! | Claim | `state ← odd`, `SeqCst` | Validate | reader and writer miss each other: a pinned slot is rewritten |
-//! | Scan | load `attached`, `pins`, `SeqCst` | Pin, Attach; Unpin | as Claim; the frame is overwritten while its last reader still reads |
+//! | Scan | load `attached`, `pins`, `awaited`, `SeqCst` | Pin, Attach, Await; Unpin | as Claim; the frame is overwritten while its last reader still reads |
 //! | Pin | `pins ← mask`, `SeqCst` | Scan | as Claim |
 //! | Validate | load `state`, `SeqCst` | Claim | as Claim |
 //! | Attach | set bit in `attached`, `SeqCst` | Scan | the writer does not look at the row: as Claim |
@@ -34,6 +39,11 @@
 //! | Arm | set the armed bit, `SeqCst` | Fire | a sleeper is missed |
 //! | Fire | load the signal, `SeqCst` | Arm | a sleeper is missed |
 //! | Recheck | load `latest`, `SeqCst` | Publish | a sleeper sleeps over a frame |
+//! | Await | count up `awaited`, store `needs`, `SeqCst` | Scan; Fire | an awaited frame is overwritten; a writer that waits for a slot is missed |
+//! | Disturb | fence, release, before the slot is written | Check | an observer takes a torn frame for whole |
+//! | Check | fence, acquire, after the copy | Disturb | as Disturb |
+//! | Announce | count up `notify`, release | Glance | an observer sleeps over a frame |
+//! | Glance | load `notify`, fence, acquire | Announce | as Announce |
 //!
 //! Claim, Scan, Pin and Validate are a store-buffering pair: each side stores, then loads what the
 //! other stored. All four are `SeqCst`, so at least one side sees the other. If the writer sees the

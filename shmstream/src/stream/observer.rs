@@ -24,6 +24,10 @@ use crate::write_lock::{LOOK_AGAIN, Patience};
 
 /// How often a copy is begun again because writers overwrote the frame meanwhile.
 const ATTEMPTS: u32 = 100;
+/// How many attempts there are however long they take.
+const FEW: u32 = 5;
+/// How long to go on with more.
+const LONG: Duration = Duration::from_millis(500);
 /// How long to sleep on a stream whose writers do not announce what they publish.
 const LOOK_OFTEN: Duration = Duration::from_millis(1);
 
@@ -113,7 +117,8 @@ impl<S: AnyStream> Observer<S> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Overtaken`] when writers were faster than the copy a hundred times in a row;
+    /// - [`Error::Overtaken`] when writers were faster than the copy, a hundred times or for half a
+    ///   second;
     /// - [`Error::Corrupt`] when a process scribbled over the shared words;
     /// - [`Error::Forked`] in a child of the process that opened the observer.
     pub fn read(&self) -> Result<Option<S::OwnedFrame>> {
@@ -178,6 +183,30 @@ impl<S: AnyStream> Observer<S> {
         })
     }
 
+    /// Returns the header of the latest frame without copying the frame, or `None` before the first.
+    ///
+    /// The frame counts as returned, for [`read_new`](Self::read_new) and the waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn info(&self) -> Result<Option<FrameInfo>> {
+        self.check_fork()?;
+        self.look_until(0, |_| true)
+    }
+
+    /// Waits for a newer frame for `timeout` at most, and returns its header without copying it.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout_info(&self, timeout: Duration) -> Result<Option<FrameInfo>> {
+        self.wait_with(Patience::timeout(timeout), || {
+            self.check_fork()?;
+            self.look_until(self.seen.get(), |_| true)
+        })
+    }
+
     fn read_after(&self, after: u64) -> Result<Option<S::OwnedFrame>> {
         self.check_fork()?;
         // Before memory is asked for.
@@ -204,39 +233,55 @@ impl<S: AnyStream> Observer<S> {
             let reason = format!("must be the {size} of a frame, not {}", bytes.len());
             return Err(Error::invalid(&self.name, "the number of bytes", reason));
         }
+        self.look_until(after, |slot| self.outlook.copy(slot, bytes))
+    }
+
+    /// Looks at the latest frame if its count is above `after`, and has `take` read its slot, until
+    /// that was not disturbed.
+    fn look_until(
+        &self,
+        after: u64,
+        mut take: impl FnMut(usize) -> bool,
+    ) -> Result<Option<FrameInfo>> {
         let sight = self.sight();
-        let mut damaged = None;
-        for _ in 0..ATTEMPTS {
-            let seen = match sight.look() {
+        let mut damaged = Damage::default();
+        let begun = Instant::now();
+        for attempt in 0..ATTEMPTS {
+            if attempt >= FEW && begun.elapsed() >= LONG {
+                return Err(self.overtaken(attempt));
+            }
+            match sight.look() {
                 Ok(None) => return Ok(None),
                 Ok(Some(seen)) if seen.count <= after => return Ok(None),
-                Ok(Some(seen)) => seen,
+                Ok(Some(seen)) => {
+                    damaged.is_not();
+                    if take(seen.slot) && sight.is_still(seen) {
+                        let before = self.seen.get();
+                        self.seen.set(before.max(seen.count));
+                        return Ok(Some(FrameInfo::new(seen.count, seen.frame, before)));
+                    }
+                }
                 // Another frame was published meanwhile, unless the words stay as they are.
                 Err(latest) => {
-                    damaged = Some(latest);
+                    damaged.seems(latest);
                     std::hint::spin_loop();
-                    continue;
                 }
-            };
-            damaged = None;
-            if self.outlook.copy(seen.slot, bytes) && sight.is_still(seen) {
-                let before = self.seen.get();
-                self.seen.set(before.max(seen.count));
-                return Ok(Some(FrameInfo::new(seen.count, seen.frame, before)));
             }
         }
-        Err(self.gave_up(damaged))
+        Err(match damaged {
+            Damage::Throughout(latest) => {
+                Error::corrupt(&self.name, "the latest word", format!("{latest:#x}"))
+            }
+            _ => self.overtaken(ATTEMPTS),
+        })
     }
 
     #[cold]
-    fn gave_up(&self, damaged: Option<u64>) -> Error {
-        match damaged {
-            Some(latest) => Error::corrupt(&self.name, "the latest word", format!("{latest:#x}")),
-            None => Error::Overtaken {
-                name: self.name.clone(),
-                attempts: ATTEMPTS,
-                slots: u32::try_from(self.header.plan.slots).unwrap_or(u32::MAX),
-            },
+    fn overtaken(&self, attempts: u32) -> Error {
+        Error::Overtaken {
+            name: self.name.clone(),
+            attempts,
+            slots: u32::try_from(self.header.plan.slots).unwrap_or(u32::MAX),
         }
     }
 
@@ -363,6 +408,30 @@ impl<S: AnyStream> Observer<S> {
             own_row: None,
         }
         .status()
+    }
+}
+
+/// Whether the latest word named a slot that holds something else.
+#[derive(Default)]
+enum Damage {
+    #[default]
+    Unknown,
+    /// Each time, and it was the same word.
+    Throughout(u64),
+    Not,
+}
+
+impl Damage {
+    fn seems(&mut self, latest: u64) {
+        *self = match *self {
+            Self::Unknown => Self::Throughout(latest),
+            Self::Throughout(before) if before == latest => Self::Throughout(latest),
+            _ => Self::Not,
+        };
+    }
+
+    fn is_not(&mut self) {
+        *self = Self::Not;
     }
 }
 

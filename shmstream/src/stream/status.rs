@@ -56,7 +56,8 @@ pub struct Status {
     pub observers: bool,
     /// Whether huge pages are asked for.
     pub huge_pages: bool,
-    /// The permissions of the file, as for `chmod`.
+    /// The permissions of the file, as for `chmod`; serialised as octal text, `"0600"`.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "octal"))]
     pub mode: u32,
     /// The user who owns the file.
     pub owner: u32,
@@ -511,6 +512,11 @@ impl fmt::Display for Roles {
             f.write_str(&words.join(", "))
         }
     }
+}
+
+#[cfg(feature = "serde")]
+fn octal<S: serde::Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{mode:04o}"))
 }
 
 #[cfg(feature = "serde")]

@@ -1,0 +1,34 @@
+//! The program `shmstream`, as a shell sees it: output, exit codes, and that looking leaves no trace.
+
+mod changing;
+mod faults;
+mod looking;
+mod support;
+mod terminal;
+mod watching;
+
+use shmstream::Stream;
+
+use support::{hear, tell};
+
+/// What a child of these tests does; see `support::Child`.
+#[test]
+fn child_entry() {
+    support::play(&[
+        ("hold", |name| {
+            let _stream = Stream::<f32, 4>::create(name).expect("create a stream");
+            tell("ready");
+            hear();
+        }),
+        ("publish", |name| {
+            let stream = Stream::<u64, 32>::create(name).expect("create a stream");
+            let lock = stream.lock().expect("lock a stream");
+            for count in 1.. {
+                lock.write(&[count; 32]).expect("write a frame");
+                if count == 1 {
+                    tell("ready");
+                }
+            }
+        }),
+    ]);
+}
