@@ -29,8 +29,9 @@ impl fmt::Display for Error {
                 user,
             } => write!(
                 f,
-                "stream `{name}`: {} belongs to user {owner} and this is user {user}; if you trust \
-                 that user, ask for a mode that admits you and call Builder::allow_other_owner",
+                "stream `{name}`: {} belongs to user {owner} and this is user {user}; only that user \
+                 can unlink it; to open it, if you trust that user, have it created with a mode that \
+                 admits you, and call Builder::allow_other_owner",
                 path.display()
             ),
             Self::Version {

@@ -33,6 +33,15 @@ pub(crate) fn reserve(name: &StreamName, dir: &Path, file: impl AsFd, size: u64)
         });
     }
     let room = |error: Errno| Error::os(name, "ask for the free space", error);
+    let in_memory = u64::try_from(fstatfs(file).map_err(room)?.f_type).is_ok_and(|t| t == TMPFS);
+    if in_memory && let Some(limit) = all_memory().filter(|&limit| limit < size) {
+        return Err(Error::TooLarge {
+            name: name.clone(),
+            needed: size,
+            limit,
+            limited_by: "the memory of this machine, swap included,",
+        });
+    }
     let system = fstatvfs(file).map_err(room)?;
     let free = system.f_bavail.saturating_mul(system.f_frsize);
     let total = system.f_blocks.saturating_mul(system.f_frsize);
@@ -40,7 +49,6 @@ pub(crate) fn reserve(name: &StreamName, dir: &Path, file: impl AsFd, size: u64)
     if free < size && total > 0 {
         return Err(no_space(name, dir, size, free, remedy(dir, total, size)));
     }
-    let in_memory = u64::try_from(fstatfs(file).map_err(room)?.f_type).is_ok_and(|t| t == TMPFS);
     if in_memory && let Some(available) = available_memory().filter(|&available| available < size) {
         let remedy = "the machine's memory, or that of the container, has no more to give; end \
                       other programs, use smaller frames or fewer slots";
@@ -113,13 +121,23 @@ fn available_memory() -> Option<u64> {
 
 /// What `/proc/meminfo` says is available, swap included.
 fn machine_memory() -> Option<u64> {
+    memory_info("MemAvailable:", "SwapFree:")
+}
+
+/// What `/proc/meminfo` says there is in all, swap included.
+fn all_memory() -> Option<u64> {
+    memory_info("MemTotal:", "SwapTotal:")
+}
+
+/// Adds two lines of `/proc/meminfo`, in bytes. The second may be missing.
+fn memory_info(memory: &str, swap: &str) -> Option<u64> {
     let info = read_to_string("/proc/meminfo").ok()?;
     let kib = |key: &str| -> Option<u64> {
         let rest = info.lines().find_map(|line| line.strip_prefix(key))?;
         rest.trim().strip_suffix("kB")?.trim().parse().ok()
     };
-    let available = kib("MemAvailable:")? + kib("SwapFree:").unwrap_or(0);
-    Some(available.saturating_mul(1024))
+    let sum = kib(memory)? + kib(swap).unwrap_or(0);
+    Some(sum.saturating_mul(1024))
 }
 
 /// What the control group that this process sees as its own leaves, version 2.

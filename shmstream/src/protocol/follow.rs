@@ -49,8 +49,10 @@ impl Control<'_> {
                 }
                 pins.remove(self, slot);
             }
-            // Overwritten meanwhile, so another was published. The latest itself is always there.
-            stale = if self.observe() == latest {
+            // Overwritten meanwhile, and then another is published; or a writer only looked at the
+            // slot, found a pin, and goes on to others. The latest itself is always there. This look
+            // is in order with the claim that was seen.
+            stale = if self.recheck() == newest {
                 stale + 1
             } else {
                 0

@@ -316,8 +316,8 @@ pub(super) fn check_schema(name: &StreamName, stream: &Schema, program: &Schema)
     if let Some(difference) = stream.item().difference(program.item()) {
         return Err(Error::Type {
             name: name(),
-            stream: stream.item().to_string(),
-            program: program.item().to_string(),
+            stream: stream.to_string(),
+            program: program.to_string(),
             difference,
         });
     }
