@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use shmstream::Stream;
+use shmstream::{DynStream, Start, Stream};
 use shmstream_tests::Name;
 
 /// Counts the allocations of each thread.
@@ -81,6 +81,31 @@ fn publishing_and_reading_allocate_nothing() {
     let allocations = allocations_of(|| {
         for i in 0..1000 {
             writer.write(&[i; 64]).unwrap();
+        }
+    });
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn reading_in_order_observing_and_bytes_allocate_nothing() {
+    type Frames = Stream<u64, 64>;
+    let name = Name::new("allocation-order");
+    let writer = Frames::builder(&name).history(4).create().unwrap();
+    let frames = writer.subscribe(Start::New).unwrap();
+    let lossless = writer.subscribe_lossless(Start::New).unwrap();
+    let observer = Frames::observe(&name).unwrap();
+    let dynamic = DynStream::open(&name).unwrap();
+    let mut buffer = [0; 64];
+    let guard = writer.lock().unwrap();
+    let allocations = allocations_of(|| {
+        for i in 0..10_000_u64 {
+            guard.write(&[i; 64]).unwrap();
+            assert_eq!(frames.read().unwrap().unwrap()[1], i);
+            assert_eq!(lossless.wait().unwrap()[1], i);
+            observer.read_into(&mut buffer).unwrap().unwrap();
+            assert_eq!(buffer[1], i);
+            let frame = dynamic.read().unwrap().unwrap();
+            assert_eq!(frame.bytes()[..8], i.to_ne_bytes());
         }
     });
     assert_eq!(allocations, 0);

@@ -428,7 +428,7 @@ fn a_descriptor_in_an_event_loop_loses_no_frame() {
     writer.expect("ready");
     writer.say("go");
     tokio().block_on(in_time(async {
-        let readiness = AsyncFd::new(frames.readiness().unwrap()).unwrap();
+        let readiness = AsyncFd::register(frames.readiness().unwrap()).unwrap();
         let mut next = 1;
         while next <= FRAMES {
             let mut ready = readiness.readable().await.unwrap();
@@ -580,7 +580,7 @@ fn await_own(stream: &mut Number, writer: &Number) {
     let count = writer.count();
     let written = async { writer.write(&[count + 1]).unwrap() };
     let wait = stream.wait_after_async(count);
-    let (frame, _) = smol::block_on(smol::future::zip(wait, written));
+    let (frame, _) = smol::future::block_on(smol::future::zip(wait, written));
     assert_eq!(frame.unwrap().get(), count + 1);
 }
 
@@ -593,7 +593,7 @@ fn fork_and_await(arguments: &[String]) {
     let readiness = writer.readiness().unwrap();
     let mut frames = stream.subscribe(Start::New).unwrap().into_frames();
     let mut wait = pin!(waiting.wait_after_async(u64::MAX));
-    smol::block_on(async {
+    smol::future::block_on(async {
         assert!(smol::future::poll_once(wait.as_mut()).await.is_none());
         assert!(smol::future::poll_once(frames.next()).await.is_none());
     });
@@ -603,7 +603,7 @@ fn fork_and_await(arguments: &[String]) {
                 assert_eq!(threads().1, 0);
                 assert_eq!(watched(), 0, "the parent's queue is not the child's");
                 let forked = |error| matches!(error, Error::Forked { .. });
-                smol::block_on(async {
+                smol::future::block_on(async {
                     assert!(forked(wait.await.map(drop).unwrap_err()));
                     assert!(forked(frames.next().await.unwrap().map(drop).unwrap_err()));
                 });
@@ -624,7 +624,7 @@ fn fork_and_await(arguments: &[String]) {
         }
     }
     // The parent's own waits were not disturbed.
-    smol::block_on(async {
+    smol::future::block_on(async {
         let frame = frames.next().await.unwrap().unwrap();
         assert_eq!(frame[0], frame.info().count);
     });

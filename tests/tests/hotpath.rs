@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use shmstream::Stream;
+use shmstream::{DynStream, Start, Stream};
 use shmstream_tests::{Child, Name, argument, play, skip};
 
 type Frames = Stream<u64, 64>;
@@ -16,6 +16,9 @@ fn child_entry() {
         ("read", read),
         ("both", both),
         ("unlinked", unlinked),
+        ("in_order", in_order),
+        ("observe", observe),
+        ("dynamic", dynamic),
     ]);
 }
 
@@ -68,6 +71,45 @@ fn both_of(stream: &Frames, operations: u64) {
     for i in 0..operations {
         guard.write(&[i; 64]).unwrap();
         assert_eq!(stream.read().unwrap().unwrap()[0], i);
+    }
+}
+
+/// Publishes and reads in order, as a subscription that writers wait for and as one that they do not.
+fn in_order(arguments: &[String]) {
+    let stream = Frames::open(&arguments[0]).unwrap();
+    let lossless = stream.subscribe_lossless(Start::New).unwrap();
+    let frames = stream.subscribe(Start::New).unwrap();
+    let guard = stream.lock().unwrap();
+    for i in 0..argument::<u64>(arguments, 1) {
+        guard.write(&[i; 64]).unwrap();
+        assert_eq!(lossless.wait().unwrap()[0], i);
+        assert_eq!(frames.read().unwrap().unwrap()[0], i);
+    }
+}
+
+/// Copies without leaving a trace.
+fn observe(arguments: &[String]) {
+    let observer = Frames::observe(&arguments[0]).unwrap();
+    let mut buffer = [0; 64];
+    for _ in 0..argument::<u64>(arguments, 1) {
+        observer.read_into(&mut buffer).unwrap().unwrap();
+        assert_eq!(buffer[0], 5);
+        assert!(observer.read_new().unwrap().is_none());
+    }
+}
+
+/// Publishes and reads in place what is known at run time.
+fn dynamic(arguments: &[String]) {
+    let stream = DynStream::open(&arguments[0]).unwrap();
+    let guard = stream.lock().unwrap();
+    for i in 0..argument::<u64>(arguments, 1) {
+        let mut frame = guard.loan().unwrap();
+        frame.as_mut_slice::<u64>().unwrap()[0] = i;
+        frame.publish().unwrap();
+        assert_eq!(
+            stream.read().unwrap().unwrap().as_slice::<u64>().unwrap()[0],
+            i
+        );
     }
 }
 
@@ -134,4 +176,19 @@ fn waiting_for_what_is_there_makes_no_system_call() {
 #[test]
 fn a_stream_without_a_name_is_as_fast() {
     assert_quiet("unlinked");
+}
+
+#[test]
+fn reading_in_order_makes_no_system_call() {
+    assert_quiet("in_order");
+}
+
+#[test]
+fn observing_makes_no_system_call() {
+    assert_quiet("observe");
+}
+
+#[test]
+fn run_time_payloads_make_no_system_call() {
+    assert_quiet("dynamic");
 }

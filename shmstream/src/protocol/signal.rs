@@ -64,6 +64,7 @@ impl Signal {
     /// Says that the caller watches the stream's file for an event from now on.
     ///
     /// The caller then looks at what it waits for once more, as after [`arm`](Self::arm).
+    #[cfg(any(test, feature = "async"))]
     #[inline]
     pub(crate) fn watch(&self) {
         // Arm: pairs with Fire.
