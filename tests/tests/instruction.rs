@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use shmstream::{Error, Link, Stream};
+use shmstream::{Error, Link, Start, Stream};
 use shmstream_tests::{Child, DEADLINE, Dice, Name, hear, play, skip, tell};
 
 type Frames = Stream<u64, 4>;
@@ -51,6 +51,12 @@ fn victim(arguments: &[String]) {
             let frame = stream().read().unwrap().unwrap();
             let again = stream().wait_after(0).unwrap();
             assert_eq!(*frame, *again);
+        }
+        "subscribe" => {
+            stop();
+            let frames = stream().subscribe_lossless(Start::Oldest).unwrap();
+            let frame = frames.wait().unwrap();
+            assert_eq!(*frame, [6; 4]);
         }
         "clone" => {
             stop();
@@ -237,6 +243,38 @@ fn a_writer_is_killed_around_the_lock() {
 #[test]
 fn a_reader_is_killed_in_read() {
     kill_users("read");
+}
+
+#[test]
+fn a_subscriber_that_writers_wait_for_is_killed() {
+    kill_users("subscribe");
+}
+
+#[test]
+fn a_writer_is_killed_and_a_subscriber_misses_nothing() {
+    let prepare = |name: &Name| {
+        let stream = builder(name).create().unwrap();
+        let frames = stream.subscribe_lossless(Start::New).unwrap();
+        stream.write(&[1; 4]).unwrap();
+        // Two slots are awaited or the latest: the victim gets the third.
+        stream.write(&[2; 4]).unwrap();
+        (stream, frames)
+    };
+    let check = |_: &Name, (stream, frames): (Frames, shmstream::Subscription<Frames>)| {
+        drop(stream.lock_timeout(DEADLINE).unwrap().expect("free"));
+        let count = stream.count();
+        let values: Vec<_> = std::iter::from_fn(|| frames.read().unwrap())
+            .map(|frame| {
+                assert_eq!(frame.info().missed, 0);
+                frame[3]
+            })
+            .collect();
+        assert_eq!(values.len() as u64, count);
+        assert_eq!(values, [1, 2, 7][..values.len()]);
+        drop(frames);
+        assert_whole(&stream);
+    };
+    kill_throughout("write", prepare, check);
 }
 
 #[test]
