@@ -165,6 +165,7 @@ fn follow_until(stream: &Stream<u64, WORDS>, last: u64) {
         missed += info.missed;
         frames += 1;
         assert_eq!(frames + missed, newest - first + 1);
+        assert_eq!(stream.missed(), missed);
     }
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Handle {
     clock: Clock,
     /// The count of the newest frame that this handle returned.
     pub(super) seen: Cell<u64>,
+    /// How many frames were published between those that this handle returned.
+    missed: Cell<u64>,
     residency: Residency,
     unlink_on_drop: bool,
     /// Made when somebody waits without a thread.
@@ -157,6 +159,7 @@ impl Handle {
             pins: Pins::new(row),
             clock: Clock::default(),
             seen: Cell::new(0),
+            missed: Cell::new(0),
             residency,
             unlink_on_drop: false,
             #[cfg(feature = "async")]
@@ -247,11 +250,13 @@ impl Handle {
         self.check_fork()?;
         let note = |pinned: Pinned| {
             let seen = self.seen.get();
+            let info = FrameInfo::new(pinned.count, pinned.frame, seen);
             if pinned.count > seen {
                 self.seen.set(pinned.count);
+                self.missed.set(self.missed.get().wrapping_add(info.missed));
                 self.control().note_seen(self.pins.row(), pinned.count);
             }
-            FrameInfo::new(pinned.count, pinned.frame, seen)
+            info
         };
         match self.region.pin_latest(&self.pins, note) {
             Ok(frame) => Ok(frame),
@@ -274,6 +279,10 @@ impl Handle {
         } else {
             Ok(None)
         }
+    }
+
+    pub(crate) const fn missed(&self) -> u64 {
+        self.missed.get()
     }
 
     pub(crate) const fn seen(&self) -> u64 {

@@ -47,6 +47,13 @@ impl<T: Pod, const N: usize> Stream<T, N> {
         Ok(self.handle.read_new()?.map(Frame::new))
     }
 
+    /// Returns how many frames were published in all between those that this handle returned: the sum
+    /// of their [`missed`](FrameInfo::missed).
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.handle.missed()
+    }
+
     /// Copies the latest frame into a buffer of the caller's, or returns `None` before the first.
     ///
     /// # Errors
