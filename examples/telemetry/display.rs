@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::time::Duration;
 
+use common::{Statistics, bytes_text, duration_text};
 use shmstream::{FrameInfo, StreamName};
 
 use crate::sample::{MAX_CORES, Sample};
-use crate::statistics::Statistics;
 
 /// The time from one look of the table to the next, and over which rates are computed: long enough
 /// for the kernel's CPU ticks of 10 ms, and so much below 250 ms that a frame which comes early does
@@ -104,21 +104,7 @@ impl Display {
     pub(crate) fn summary(&mut self, statistics: &mut Statistics) -> io::Result<()> {
         // Over the `^C` that the terminal may have written here.
         let clear = if self.in_place { "\r\x1b[K" } else { "" };
-        write!(
-            self.out,
-            "{clear}{} frames published, {} received, {} missed",
-            statistics.published(),
-            statistics.received(),
-            statistics.missed(),
-        )?;
-        if statistics.earlier() > 0 {
-            write!(
-                self.out,
-                ", {} before this viewer came",
-                statistics.earlier()
-            )?;
-        }
-        writeln!(self.out)?;
+        writeln!(self.out, "{clear}{}", statistics.summary())?;
         if statistics.skipped() > 0 {
             writeln!(
                 self.out,
@@ -127,14 +113,7 @@ impl Display {
             )?;
         }
         if let Some(ages) = statistics.ages() {
-            writeln!(
-                self.out,
-                "age at the viewer: min {}, median {}, p99 {}, max {}",
-                age_text(ages.min),
-                age_text(ages.median),
-                age_text(ages.p99),
-                age_text(ages.max),
-            )?;
+            writeln!(self.out, "{ages}")?;
         }
         self.out.flush()
     }
@@ -179,7 +158,7 @@ impl Figures<'_> {
             self.load()[0],
             self.frames_per_second(),
             self.missed,
-            known(self.age.map(age_text)),
+            known(self.age.map(duration_text)),
         )
     }
 
@@ -210,7 +189,7 @@ impl Figures<'_> {
             "  frames            {} a second, {} missed, age {}, time {:.1} s",
             self.frames_per_second(),
             self.missed,
-            known(self.age.map(age_text)),
+            known(self.age.map(duration_text)),
             self.time.as_secs_f64(),
         ));
         lines
@@ -305,43 +284,9 @@ fn level(share: Option<f64>) -> char {
     })
 }
 
-fn bytes_text(bytes: f64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes;
-    let mut unit = 0;
-    // What would be rounded to a thousand goes to the next unit.
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let decimals = if unit == 0 || value >= 99.95 { 0 } else { 1 };
-    format!("{value:.decimals$} {}", UNITS[unit])
-}
-
-fn age_text(age: Duration) -> String {
-    let us = age.as_secs_f64() * 1e6;
-    match us {
-        10_000.0.. => format!("{:.1} ms", us / 1e3),
-        9.95.. => format!("{us:.0} µs"),
-        _ => format!("{us:.1} µs"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn figures_have_three_digits() {
-        let texts = [0.0, 999.0, 1000.0, 10_240.0, 102_400.0, 3e9].map(bytes_text);
-        assert_eq!(
-            texts,
-            ["0 B", "999 B", "1.0 KiB", "10.0 KiB", "100 KiB", "2.8 GiB"]
-        );
-        assert_eq!(age_text(Duration::from_nanos(54_900)), "55 µs");
-        assert_eq!(age_text(Duration::from_nanos(810)), "0.8 µs");
-        assert_eq!(age_text(Duration::from_millis(12)), "12.0 ms");
-    }
 
     #[test]
     fn bars_are_full_at_one() {
