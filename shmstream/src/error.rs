@@ -58,6 +58,10 @@ pub enum Error {
         owner: u32,
         /// The user who tried to open it.
         user: u32,
+        /// The permissions of the file.
+        mode: u32,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The file is a stream of a version, byte order or page size that this program cannot use.
     Version {

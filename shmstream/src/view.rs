@@ -10,7 +10,8 @@ mod mutable;
 mod place;
 
 pub use mutable::ViewMut;
-pub(crate) use place::Place;
+use place::Place;
+pub(crate) use place::check_frame;
 
 use crate::dtype::DType;
 use crate::error::Result;
@@ -57,11 +58,6 @@ impl<'a> View<'a> {
     pub(crate) fn new(name: &'a StreamName, schema: &'a Schema, bytes: &'a [u8]) -> Self {
         let place = Place::whole(name, schema);
         Self { bytes, place }
-    }
-
-    /// Checks that the view is made of `T`.
-    pub(crate) fn check<T: Pod>(&self) -> Result<()> {
-        self.place.check_elements::<T>().map(drop)
     }
 
     /// Returns the dimensions, outermost first; empty for a single item.
@@ -141,13 +137,14 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Index`](crate::Error::Index); [`Error::Type`](crate::Error::Type) and
-    /// [`Error::Shape`](crate::Error::Shape) when `T` is not what lies there.
+    /// [`Error::Index`](crate::Error::Index) for an index past the end, or more than there are
+    /// dimensions; [`Error::Type`](crate::Error::Type) and [`Error::Shape`](crate::Error::Shape) when
+    /// `T` is not what lies there; [`Error::Field`](crate::Error::Field) when `T` is an array whose
+    /// items do not lie side by side in the stream.
     pub fn get<T: Pod>(&self, index: &[usize]) -> Result<T> {
-        let place = self.place.at(index)?;
-        place.check_whole::<T>()?;
-        let bytes = place.slice(self.bytes, size_of::<T>())?;
-        value_of(bytes).ok_or_else(|| place.outside())
+        let range = self.place.value_at::<T>(index)?;
+        let bytes = self.place.slice(self.bytes, range)?;
+        value_of(bytes).ok_or_else(|| self.place.outside())
     }
 
     /// Returns the values in their order in memory, without a copy.
@@ -161,8 +158,9 @@ impl<'a> View<'a> {
     /// then [`to_vec`](Self::to_vec) or [`iter`](Self::iter) does it.
     pub fn as_slice<T: Pod>(&self) -> Result<&'a [T]> {
         self.place.check_elements::<T>()?;
-        let bytes = self.place.contiguous(self.bytes)?;
-        slice_of(bytes).ok_or_else(|| self.place.scattered())
+        let range = self.place.contiguous()?;
+        let bytes = self.place.slice(self.bytes, range)?;
+        slice_of(bytes).ok_or_else(|| self.place.outside())
     }
 
     /// Returns the values one after another, copied.
@@ -172,8 +170,9 @@ impl<'a> View<'a> {
     /// # Errors
     ///
     /// [`Error::Type`](crate::Error::Type) and [`Error::Shape`](crate::Error::Shape) when the view is
-    /// not made of `T`.
-    pub fn iter<T: Pod>(&self) -> Result<impl Iterator<Item = T> + use<'a, T>> {
+    /// not made of `T`; [`Error::Field`](crate::Error::Field) when `T` is an array whose items do not
+    /// lie side by side in the stream.
+    pub fn iter<T: Pod>(&self) -> Result<impl ExactSizeIterator<Item = T> + use<'a, T>> {
         let outer = self.place.check_elements::<T>()?;
         let bytes = self.bytes;
         let offsets = self.place.offsets(outer);
@@ -190,20 +189,22 @@ impl<'a> View<'a> {
     ///
     /// As [`iter`](Self::iter).
     pub fn to_vec<T: Pod>(&self) -> Result<Vec<T>> {
-        self.iter().map(Iterator::collect)
+        match self.is_contiguous() {
+            true => self.as_slice().map(<[T]>::to_vec),
+            false => self.iter().map(Iterator::collect),
+        }
     }
 
     /// Returns the scalar at an index, whatever its type.
     ///
     /// # Errors
     ///
-    /// [`Error::Index`](crate::Error::Index) for an index past the end, or not one for each
-    /// dimension; [`Error::Field`](crate::Error::Field) for structs.
+    /// [`Error::Index`](crate::Error::Index) for an index past the end, or more than there are
+    /// dimensions; [`Error::Field`](crate::Error::Field) for fewer, and for structs.
     pub fn scalar(&self, index: &[usize]) -> Result<Scalar> {
-        let place = self.place.at(index)?;
-        let dtype = place.single_scalar()?;
-        let bytes = place.slice(self.bytes, dtype.size())?;
-        Scalar::read(dtype, bytes).ok_or_else(|| place.outside())
+        let (dtype, range) = self.place.scalar_at(index)?;
+        let bytes = self.place.slice(self.bytes, range)?;
+        Scalar::read(dtype, bytes).ok_or_else(|| self.place.outside())
     }
 
     /// Returns all scalars one after another, whatever their type.
@@ -220,3 +221,6 @@ impl<'a> View<'a> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
-use rustix::process::{Pid, Resource, WaitOptions, getrlimit, setrlimit, waitpid};
+use rustix::process::{
+    Pid, Resource, Signal, WaitOptions, getrlimit, set_parent_process_death_signal, setrlimit,
+    waitpid,
+};
 use shmstream::{DType, DynStream, Error, Readiness, Schema, Start, Stream};
 use shmstream_tests::{
     Child, DEADLINE, Name, PrivateDir, argument, eventually, hear, play, skip, tell,
@@ -73,6 +76,16 @@ async fn noted<F: Future>(future: F, pending: &AtomicUsize) -> F::Output {
     .await
 }
 
+/// Runs a future on this thread, in time.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let late = async {
+        smol::Timer::after(DEADLINE).await;
+        panic!("in vain")
+    };
+    smol::block_on(smol::future::or(future, late))
+}
+
+/// The same on tokio, for a part of a task.
 async fn in_time<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(DEADLINE, future)
         .await
@@ -115,7 +128,7 @@ fn await_on_smol(arguments: &[String]) {
         .collect();
     tell("ready");
     for task in tasks {
-        assert!(smol::block_on(task).is_sorted());
+        assert!(block_on(task).is_sorted());
     }
     tell("done");
 }
@@ -139,7 +152,7 @@ fn write_and_die(arguments: &[String]) {
     let _ = hear();
     stream.write(&[stream.count() + 1]).unwrap();
     let own = rustix::process::getpid();
-    rustix::process::kill_process(own, rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(own, Signal::KILL).unwrap();
 }
 
 #[test]
@@ -246,7 +259,7 @@ fn frames_come_in_order_and_as_the_latest() {
     for i in 1..=10 {
         stream.write(&[i]).unwrap();
     }
-    smol::block_on(async {
+    block_on(async {
         let first = latest.next().await.unwrap().unwrap();
         assert_eq!((first[0], first.info().missed), (10, 0));
         let all: Vec<_> = ordered
@@ -271,7 +284,7 @@ fn streams_known_at_run_time_are_awaited_alike() {
     let stream = DynStream::temporary(Schema::tensor(DType::U64, &[2])).unwrap();
     let mut own = stream.try_clone().unwrap();
     let mut frames = stream.subscribe(Start::New).unwrap();
-    smol::block_on(async {
+    block_on(async {
         assert!(smol::future::poll_once(own.wait_async()).await.is_none());
         let writing = async { stream.write(&[1_u64, 2]).unwrap() };
         let (frame, _) = smol::future::zip(own.wait_async(), writing).await;
@@ -308,7 +321,7 @@ fn a_replaced_stream_is_noticed() {
             }
             Number::create(&name).unwrap()
         };
-        smol::block_on(async {
+        block_on(async {
             let waits = smol::future::zip(
                 noted(frames.next(), &pending),
                 noted(in_order.wait_async(), &pending),
@@ -336,7 +349,7 @@ fn a_frame_is_read_before_the_replacement_is_noticed() {
     let _new = Number::create(&name).unwrap();
     // A writer that took the lock before.
     writer.write(&[1]).unwrap();
-    smol::block_on(async {
+    block_on(async {
         assert_eq!(own.wait_async().await.unwrap().get(), 1);
         assert!(matches!(
             own.wait_async().await,
@@ -359,7 +372,7 @@ fn a_stream_without_a_name_goes_on() {
     let mut own = stream.try_clone().unwrap();
     for i in 1..=3 {
         let written = async { stream.write(&[i]).unwrap() };
-        let (frame, _) = smol::block_on(smol::future::zip(own.wait_async(), written));
+        let (frame, _) = block_on(smol::future::zip(own.wait_async(), written));
         assert_eq!(frame.unwrap().get(), i);
     }
 }
@@ -557,7 +570,7 @@ fn leave_nothing(arguments: &[String]) {
     let mut frames = stream.subscribe(Start::New).unwrap().into_frames();
     let readiness = stream.readiness().unwrap();
     assert_eq!(watched(), 1);
-    smol::block_on(async {
+    block_on(async {
         let mut wait = pin!(own.wait_async());
         assert!(smol::future::poll_once(wait.as_mut()).await.is_none());
         assert!(smol::future::poll_once(frames.next()).await.is_none());
@@ -567,7 +580,7 @@ fn leave_nothing(arguments: &[String]) {
     // The handles are still there, and may wait again: the kernel watches for them a little longer.
     eventually("nobody waits, nobody watches", || watched() == 0);
     let written = async { stream.write(&[1]).unwrap() };
-    let (frame, _) = smol::block_on(smol::future::zip(own.wait_async(), written));
+    let (frame, _) = block_on(smol::future::zip(own.wait_async(), written));
     assert_eq!(frame.unwrap().get(), 1);
     assert_eq!(watched(), 1);
     drop((own, stream));
@@ -621,6 +634,8 @@ fn fork_and_await(arguments: &[String]) {
     match fork() {
         None => {
             let failed = catch_unwind(AssertUnwindSafe(|| {
+                // Whatever it hangs on, it goes with the test.
+                set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
                 assert_eq!(threads().1, 0);
                 assert_eq!(watched(), 0, "the parent's queue is not the child's");
                 let forked = |error| matches!(error, Error::Forked { .. });
@@ -693,7 +708,7 @@ fn a_task_is_woken_when_it_has_moved() {
     let mut own = stream.try_clone().unwrap();
     let mut wait = Box::pin(async move { own.wait_async().await.map(|frame| frame.get()) });
     // Polled by one executor first, and then by another.
-    let polled = smol::block_on(async {
+    let polled = block_on(async {
         std::future::poll_fn(|context| Poll::Ready(wait.as_mut().poll(context))).await
     });
     assert!(polled.is_pending());
@@ -703,5 +718,5 @@ fn a_task_is_woken_when_it_has_moved() {
         value += 1;
         stream.write(&[value]).unwrap();
     }
-    assert!((1..=value).contains(&smol::block_on(task).unwrap()));
+    assert!((1..=value).contains(&block_on(task).unwrap()));
 }

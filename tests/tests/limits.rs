@@ -44,11 +44,11 @@ fn other_user(arguments: &[String]) {
     let name = &arguments[0];
     let admitted: bool = argument(arguments, 1);
     become_nobody();
-    for result in [
-        Byte::open(name).map(drop),
-        Byte::open_or_create(name).map(drop),
-        Byte::create(name).map(drop),
-        unlink(name),
+    for (result, remedy) in [
+        (Byte::open(name).map(drop), "allow_other_owner"),
+        (Byte::open_or_create(name).map(drop), "allow_other_owner"),
+        (Byte::create(name).map(drop), "choose another name"),
+        (unlink(name), "only that user can unlink it"),
     ] {
         let error = result.unwrap_err();
         assert!(
@@ -62,7 +62,7 @@ fn other_user(arguments: &[String]) {
             ),
             "{error:?}"
         );
-        assert!(error.to_string().contains("allow_other_owner"), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
     }
     let trusting = Byte::builder(name).allow_other_owner().open();
     if admitted {

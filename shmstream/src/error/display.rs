@@ -27,11 +27,12 @@ impl fmt::Display for Error {
                 path,
                 owner,
                 user,
+                mode,
+                remedy,
             } => write!(
                 f,
-                "stream `{name}`: {} belongs to user {owner} and this is user {user}; only that user \
-                 can unlink it; to open it, if you trust that user, have it created with a mode that \
-                 admits you, and call Builder::allow_other_owner",
+                "stream `{name}`: {} belongs to user {owner}, with mode {mode:04o}, and this is user \
+                 {user}; {remedy}",
                 path.display()
             ),
             Self::Version {
@@ -155,9 +156,15 @@ impl fmt::Display for Error {
                     let pids = Pids(subscribers);
                     write!(f, ", lossless subscriptions of {pids} have frames to read")?;
                 }
+                f.write_str("; ")?;
+                if !holders.is_empty() {
+                    f.write_str("drop guards sooner, ")?;
+                }
+                if !subscribers.is_empty() {
+                    f.write_str("read on there, ")?;
+                }
                 f.write_str(
-                    "; drop guards sooner, read on, wait with a timeout (write_timeout, \
-                     loan_timeout), or create the stream with more slots",
+                    "wait for one (write_timeout, loan_timeout), or create the stream with more slots",
                 )
             }
             Self::Overtaken {

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, open, statat, unlinkat,
+    Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, open, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -161,7 +161,7 @@ impl Directory {
             Errno::LOOP => foreign("it is a symbolic link"),
             Errno::ISDIR => foreign("it is a directory"),
             Errno::NXIO => foreign("it is a socket or a device"),
-            Errno::ACCESS => self.no_access(name, error),
+            Errno::ACCESS => self.no_access(name, access, error),
             error => Error::os(name, "open its file", error),
         })?;
         let stat = fstat(&file).map_err(|error| Error::os(name, "look at its file", error))?;
@@ -171,17 +171,25 @@ impl Directory {
             _ => return Err(foreign("it is not a regular file")),
         }
         if !any_owner && stat.st_uid != geteuid().as_raw() {
-            return Err(other_user(name, path, stat.st_uid));
+            return Err(other_user(name, path, &stat, NOT_ALLOWED));
         }
         Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
     }
 
     /// Says why a file may not be opened.
     #[cold]
-    fn no_access(&self, name: &StreamName, error: Errno) -> Error {
+    fn no_access(&self, name: &StreamName, access: OFlags, error: Errno) -> Error {
         let path = self.file(name);
         match statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if stat.st_uid != geteuid().as_raw() => other_user(name, path, stat.st_uid),
+            Ok(stat) if stat.st_uid != geteuid().as_raw() => {
+                let may_read = rustix::fs::access(&path, Access::READ_OK).is_ok();
+                let remedy = if access == OFlags::RDWR && may_read {
+                    READ_ONLY
+                } else {
+                    NOT_ADMITTED
+                };
+                other_user(name, path, &stat, remedy)
+            }
             _ => Error::os(
                 name,
                 "open its file: the mode does not admit this user",
@@ -262,12 +270,20 @@ const NOT_WRITABLE: &str = "cannot be written to by this user; set SHMSTREAM_DIR
 const NO_TMPFILE: &str =
     "is on a file system without O_TMPFILE; set SHMSTREAM_DIR to one on a tmpfs";
 
+const NOT_ALLOWED: &str = "if you trust that user, call Builder::allow_other_owner";
+const NOT_ADMITTED: &str = "the mode does not admit you: have that user create it with another \
+                            (Builder::mode), and call Builder::allow_other_owner";
+const READ_ONLY: &str = "the mode lets you read and not write: look at it with Builder::observe and \
+                         allow_other_owner, or have that user create it with another mode";
+
 #[cold]
-fn other_user(name: &StreamName, path: PathBuf, owner: u32) -> Error {
+fn other_user(name: &StreamName, path: PathBuf, stat: &Stat, remedy: &'static str) -> Error {
     Error::OtherUser {
         name: name.clone(),
         path,
-        owner,
+        owner: stat.st_uid,
         user: geteuid().as_raw(),
+        mode: stat.st_mode & 0o7777,
+        remedy,
     }
 }

@@ -109,7 +109,7 @@ impl AnyStream for DynStream {
     }
 
     fn frame<'a>(&'a self, Pinned(pinned): Pinned<'a>) -> DynFrame<'a> {
-        DynFrame::new(&self.handle, pinned)
+        DynFrame::new(self, pinned)
     }
 
     fn copied(frame: &DynFrame<'_>) -> DynOwnedFrame {

@@ -107,7 +107,7 @@ impl<S> Builder<S> {
     /// or others read and not write.
     ///
     /// Observers cannot leave a word that they sleep, so with `true` every publish wakes: one more
-    /// system call, of about 0.4 µs. And the slots take turns, so that an observer has more time for
+    /// system call, of about 0.4 µs, and of some microseconds while one sleeps. And the slots take turns, so that an observer has more time for
     /// its copy. With `false` observers can read, and wait by looking each millisecond.
     pub const fn observers(mut self, expected: bool) -> Self {
         self.options.observers = Some(expected);
@@ -194,6 +194,8 @@ impl<T: Pod, const N: usize> Builder<Stream<T, N>> {
     }
 
     /// Opens the stream, or creates it if there is none.
+    ///
+    /// A stream that exists keeps the slots, history, mode and so on with which it was created.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! All streams of the machine: list, unlink by name, purge.
 
-use super::file::{mark_unlinked, read_header};
+use super::file::{mark_unlinked, read_header, with_remedy};
 use crate::error::{Error, Result};
 use crate::name::StreamName;
 use crate::os::shm::{Directory, Standing};
@@ -79,7 +79,9 @@ pub fn unlink(name: impl AsRef<[u8]>) -> Result<()> {
 }
 
 fn unlink_once(directory: &Directory, name: &StreamName) -> Result<Standing> {
-    let (file, file_len) = directory.open(name, false)?;
+    let (file, file_len) = directory
+        .open(name, false)
+        .map_err(|error| with_remedy(error, "only that user can unlink it"))?;
     let header = match read_header(directory, name, &file, file_len) {
         Ok(header) => Some(header),
         // Nobody can open it any more, and where the flag lies is not known.

@@ -5,9 +5,13 @@ mod guard;
 mod reading;
 mod writing;
 
+use std::any::TypeId;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use frame::Origin;
 pub use frame::{DynFrame, DynOwnedFrame};
 pub use guard::{DynLoan, DynLockGuard};
 
@@ -16,10 +20,11 @@ use super::handle::{Handle, Link};
 use super::observer::Observer;
 use super::typed::{Stream, check_payload};
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::name::StreamName;
 use crate::pod::Pod;
 use crate::schema::Schema;
+use crate::view::check_frame;
 
 /// A handle to a stream whose shape and dtype, or struct schema, are known at run time.
 ///
@@ -29,6 +34,9 @@ use crate::schema::Schema;
 ///
 /// A handle is one participant, `Send` and not `Sync`, as a [`Stream`] is, and behaves as one across
 /// processes, after a crash, and after a `fork`.
+///
+/// A type is compared with the schema when it is asked for, and not again as long as the handle is
+/// asked for the same one.
 ///
 /// ```
 /// use shmstream::{DType, DynStream, Schema};
@@ -53,6 +61,10 @@ use crate::schema::Schema;
 /// ```
 pub struct DynStream {
     pub(super) handle: Handle,
+    /// The type that a frame was last found to be made of, which need not be compared again.
+    made_of: Cell<Option<TypeId>>,
+    /// What frames in memory of their own share, once there are any.
+    origin: OnceCell<Arc<Origin>>,
 }
 
 /// Creating, opening, removing.
@@ -186,7 +198,43 @@ impl DynStream {
     }
 
     pub(super) const fn from_handle(handle: Handle) -> Self {
-        Self { handle }
+        Self {
+            handle,
+            made_of: Cell::new(None),
+            origin: OnceCell::new(),
+        }
+    }
+
+    fn origin(&self) -> &Arc<Origin> {
+        let origin = || Arc::new((self.name().clone(), self.schema().clone()));
+        self.origin.get_or_init(origin)
+    }
+
+    /// Checks that a frame is made of `T`, an element or an array of the innermost dimensions.
+    #[inline]
+    fn check_made_of<T: Pod>(&self) -> Result<()> {
+        let id = Some(TypeId::of::<T>());
+        if self.made_of.get() != id {
+            check_frame::<T>(self.name(), self.schema())?;
+            self.made_of.set(id);
+        }
+        Ok(())
+    }
+
+    /// Checks that these are the values of one frame.
+    #[inline]
+    fn check_values<T: Pod>(&self, values: &[T]) -> Result<()> {
+        self.check_made_of::<T>()?;
+        match size_of_val(values) == self.frame_size() {
+            true => Ok(()),
+            false => Err(self.wrong_number(values.len(), self.frame_size() / size_of::<T>())),
+        }
+    }
+
+    #[cold]
+    fn wrong_number(&self, found: usize, needed: usize) -> Error {
+        let reason = format!("must be {needed}, not {found}");
+        Error::invalid(self.name(), "the number of values", reason)
     }
 }
 

@@ -39,8 +39,32 @@ pub(super) fn taken(directory: &Directory, name: &StreamName) -> Error {
         .and_then(|(file, file_len)| read_header(directory, name, &file, file_len));
     match header {
         // What stands there is no stream, or is another user's: say that.
-        Err(error @ (Error::Foreign { .. } | Error::OtherUser { .. })) => error,
+        Err(error @ Error::Foreign { .. }) => error,
+        Err(error @ Error::OtherUser { .. }) => with_remedy(error, "choose another name"),
         _ => Error::AlreadyExists { name: name.clone() },
+    }
+}
+
+/// Says what to do about another user's stream where the usual advice does not help.
+#[cold]
+pub(super) fn with_remedy(error: Error, advice: &'static str) -> Error {
+    match error {
+        Error::OtherUser {
+            name,
+            path,
+            owner,
+            user,
+            mode,
+            ..
+        } => Error::OtherUser {
+            name,
+            path,
+            owner,
+            user,
+            mode,
+            remedy: advice,
+        },
+        other => other,
     }
 }
 

@@ -469,8 +469,12 @@ impl fmt::Display for Status {
             Some(pid) => writeln!(f, "  producer      {producer}, process {pid}")?,
             None => writeln!(f, "  producer      {producer}")?,
         }
-        let (now, most) = (self.participants.len(), self.max_participants);
-        write!(f, "  participants  {now} of {most}")?;
+        let alive = self.participants.iter().filter(|one| one.alive).count();
+        write!(f, "  participants  {alive} of {}", self.max_participants)?;
+        match self.participants.len() - alive {
+            0 => {}
+            dead => write!(f, ", and {dead} that died")?,
+        }
         self.participants
             .iter()
             .try_for_each(|one| write!(f, "\n    {one}"))
@@ -483,8 +487,10 @@ impl fmt::Display for Participant {
         if self.roles.reader || self.roles.subscriber {
             write!(f, ", {} frames behind", self.behind)?;
         }
-        if self.pinned > 0 {
-            write!(f, ", holds {} slots", self.pinned)?;
+        match self.pinned {
+            0 => {}
+            1 => f.write_str(", holds 1 slot")?,
+            more => write!(f, ", holds {more} slots")?,
         }
         if !self.alive {
             f.write_str(", dead")?;

@@ -106,7 +106,8 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     /// Publishes a copy of a frame with frame_id 0, and waits for the write lock and for a slot if
     /// others have them.
     ///
-    /// For streams with lossless subscriptions: waits until they have read on.
+    /// For streams with lossless subscriptions: waits until they have read on. It looks each
+    /// millisecond whether they are alive meanwhile.
     ///
     /// # Errors
     ///

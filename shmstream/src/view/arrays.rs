@@ -1,5 +1,7 @@
 //! Views as `ndarray` arrays.
 
+use std::ops::Range;
+
 use ndarray::{ArrayViewD, ArrayViewMutD, IxDyn, ShapeBuilder};
 
 use super::{Place, View, ViewMut};
@@ -15,8 +17,9 @@ impl<'a> View<'a> {
     /// # Errors
     ///
     /// [`Error::Type`] and [`Error::Shape`] when the view is not made of `T`; [`Error::Field`] when
-    /// the distance between the items is no multiple of their size: then copy them with
-    /// [`to_vec`](Self::to_vec).
+    /// `T` is an array whose items do not lie side by side in the stream, or when the distance between
+    /// the values is no multiple of their size, as it can be for complex numbers in a struct: then copy
+    /// them with [`to_vec`](Self::to_vec).
     ///
     /// # Examples
     ///
@@ -35,10 +38,10 @@ impl<'a> View<'a> {
         let Layout {
             shape,
             strides,
-            span,
+            range,
         } = Layout::of::<T>(&self.place)?;
-        let bytes = self.place.slice(self.bytes, span)?;
-        let values = slice_of(bytes).ok_or_else(|| self.place.scattered())?;
+        let bytes = self.place.slice(self.bytes, range)?;
+        let values = slice_of(bytes).ok_or_else(|| self.place.outside())?;
         ArrayViewD::from_shape(IxDyn(&shape).strides(IxDyn(&strides)), values)
             .map_err(|error| refused(&self.place, &error))
     }
@@ -55,10 +58,10 @@ impl<'a> ViewMut<'a> {
         let Layout {
             shape,
             strides,
-            span,
+            range,
         } = Layout::of::<T>(&place)?;
-        let bytes = place.slice_mut(bytes, span)?;
-        let values = slice_of_mut(bytes).ok_or_else(|| place.scattered())?;
+        let bytes = place.slice_mut(bytes, range)?;
+        let values = slice_of_mut(bytes).ok_or_else(|| place.outside())?;
         ArrayViewMutD::from_shape(IxDyn(&shape).strides(IxDyn(&strides)), values)
             .map_err(|error| refused(&place, &error))
     }
@@ -69,7 +72,7 @@ struct Layout {
     shape: Vec<usize>,
     strides: Vec<usize>,
     /// From the first byte of the first value to the last of the last.
-    span: usize,
+    range: Range<usize>,
 }
 
 impl Layout {
@@ -79,19 +82,21 @@ impl Layout {
         shape.truncate(outer);
         strides.truncate(outer);
         let size = size_of::<T>();
-        if strides.iter().any(|stride| !stride.is_multiple_of(size)) {
-            return Err(place.scattered());
+        let mut last = place.offset();
+        for (&len, stride) in shape.iter().zip(&mut strides) {
+            if len > 1 && !stride.is_multiple_of(size) {
+                return Err(place.no_array(&format!(
+                    "its values lie {stride} bytes apart, no multiple of their {size}; copy them \
+                     with to_vec"
+                )));
+            }
+            last += (len - 1) * *stride;
+            *stride /= size;
         }
-        let last: usize = shape
-            .iter()
-            .zip(&strides)
-            .map(|(len, by)| (len - 1) * by)
-            .sum();
-        strides.iter_mut().for_each(|stride| *stride /= size);
         Ok(Self {
             shape,
             strides,
-            span: last + size,
+            range: place.offset()..last + size,
         })
     }
 }
@@ -100,3 +105,6 @@ impl Layout {
 fn refused(place: &Place<'_>, error: &ndarray::ShapeError) -> Error {
     place.no_array(&error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

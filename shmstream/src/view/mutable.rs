@@ -36,10 +36,20 @@ impl<'a> ViewMut<'a> {
         Self { bytes, place }
     }
 
-    /// Returns the same view, to read through.
+    /// Returns the same view, to read through; it tells all there is to know of the items.
     #[must_use]
     pub fn as_view(&self) -> View<'_> {
         View {
+            bytes: self.bytes,
+            place: self.place.clone(),
+        }
+    }
+
+    /// Returns the same view for a while: [`field`](Self::field) and [`at`](Self::at) take their view,
+    /// and this one stays.
+    #[must_use]
+    pub fn reborrow(&mut self) -> ViewMut<'_> {
+        ViewMut {
             bytes: self.bytes,
             place: self.place.clone(),
         }
@@ -85,9 +95,8 @@ impl<'a> ViewMut<'a> {
     ///
     /// As [`View::get`].
     pub fn set<T: Pod>(&mut self, index: &[usize], value: T) -> Result<()> {
-        let place = self.place.at(index)?;
-        place.check_whole::<T>()?;
-        let bytes = place.slice_mut(self.bytes, size_of::<T>())?;
+        let range = self.place.value_at::<T>(index)?;
+        let bytes = self.place.slice_mut(self.bytes, range)?;
         bytes.copy_from_slice(value.as_bytes());
         Ok(())
     }
@@ -97,16 +106,19 @@ impl<'a> ViewMut<'a> {
     /// # Errors
     ///
     /// [`Error::Type`](crate::Error::Type) and [`Error::Shape`](crate::Error::Shape) when the view is
-    /// not made of `T`; [`Error::Invalid`](crate::Error::Invalid) when there are more or fewer
-    /// values. Nothing is changed then.
+    /// not made of `T`; [`Error::Field`](crate::Error::Field) when `T` is an array whose items do not
+    /// lie side by side in the stream; [`Error::Invalid`](crate::Error::Invalid) when there are more or
+    /// fewer values. Nothing is changed then.
     pub fn fill_from<T: Pod>(&mut self, values: &[T]) -> Result<()> {
         let outer = self.place.check_elements::<T>()?;
-        let elements = self.place.shape()[..outer].iter().product();
+        let elements = self.place.elements(outer);
         if values.len() != elements {
             return Err(self.place.length_differs(values.len(), elements));
         }
         if self.place.is_contiguous() {
-            let bytes = self.place.slice_mut(self.bytes, size_of_val(values))?;
+            // As many bytes as the values have, since they are as many and of the same type.
+            let range = self.place.contiguous()?;
+            let bytes = self.place.slice_mut(self.bytes, range)?;
             bytes.copy_from_slice(bytes_of_slice(values));
             return Ok(());
         }
@@ -126,10 +138,7 @@ impl<'a> ViewMut<'a> {
     pub fn as_mut_slice<T: Pod>(self) -> Result<&'a mut [T]> {
         self.place.check_elements::<T>()?;
         let Self { bytes, place } = self;
-        if !place.is_contiguous() {
-            return Err(place.scattered());
-        }
-        let bytes = place.slice_mut(bytes, place.size())?;
-        slice_of_mut(bytes).ok_or_else(|| place.scattered())
+        let bytes = place.slice_mut(bytes, place.contiguous()?)?;
+        slice_of_mut(bytes).ok_or_else(|| place.outside())
     }
 }

@@ -1,10 +1,12 @@
 //! Where the items of a view lie in a frame.
 
+use std::ops::Range;
+
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::name::StreamName;
 use crate::pod::Pod;
-use crate::schema::{Field, Item, Schema};
+use crate::schema::{Field, Item, Schema, shape_text};
 
 /// One dimension of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +57,24 @@ impl<'a> Place<'a> {
         self.dimensions.len()
     }
 
+    /// How many items there are.
     pub(super) fn len(&self) -> usize {
-        self.dimensions.iter().map(|one| one.len).product()
+        self.elements(self.rank())
+    }
+
+    /// How many elements there are, if the first `outer` dimensions are outside of them.
+    pub(super) fn elements(&self, outer: usize) -> usize {
+        self.dimensions[..outer].iter().map(|one| one.len).product()
     }
 
     pub(super) fn is_contiguous(&self) -> bool {
+        self.is_dense(0)
+    }
+
+    /// Whether the items behind one index of the first `outer` dimensions lie side by side.
+    fn is_dense(&self, outer: usize) -> bool {
         let mut size = self.item.size();
-        self.dimensions.iter().rev().all(|one| {
+        self.dimensions[outer..].iter().rev().all(|one| {
             let fits = one.stride == size || one.len == 1;
             size *= one.len;
             fits
@@ -91,96 +104,106 @@ impl<'a> Place<'a> {
 
     /// What is at indices of the outer dimensions.
     pub(super) fn at(&self, index: &[usize]) -> Result<Self> {
+        let offset = self.offset_at(index)?;
+        Ok(Self {
+            name: self.name,
+            path: self.path.clone(),
+            offset,
+            dimensions: self.dimensions[index.len()..].to_vec(),
+            item: self.item,
+        })
+    }
+
+    /// Where that begins.
+    fn offset_at(&self, index: &[usize]) -> Result<usize> {
         let outer = self.dimensions.iter().zip(index);
         if index.len() > self.rank() || outer.clone().any(|(one, &i)| i >= one.len) {
-            return Err(Error::Index {
-                name: self.name.clone(),
-                index: index.to_vec(),
-                shape: self.shape(),
-            });
+            return Err(self.no_index(index));
         }
-        let mut place = self.clone();
-        place.offset += outer.map(|(one, &i)| i * one.stride).sum::<usize>();
-        place.dimensions.drain(..index.len());
-        Ok(place)
+        Ok(self.offset + outer.map(|(one, &i)| i * one.stride).sum::<usize>())
     }
 
-    /// The bytes from the first item on.
-    pub(super) fn slice<'b>(&self, bytes: &'b [u8], len: usize) -> Result<&'b [u8]> {
-        let bytes = bytes.get(self.offset..).and_then(|bytes| bytes.get(..len));
-        bytes.ok_or_else(|| self.outside())
+    /// Where the one `T` at an index lies.
+    pub(super) fn value_at<T: Pod>(&self, index: &[usize]) -> Result<Range<usize>> {
+        let offset = self.offset_at(index)?;
+        match self.check_behind::<T>(index.len())? {
+            0 => Ok(offset..offset + size_of::<T>()),
+            _ => Err(self.shape_differs(index.len(), T::schema().shape())),
+        }
     }
 
-    /// The same, to be changed.
-    pub(super) fn slice_mut<'b>(&self, bytes: &'b mut [u8], len: usize) -> Result<&'b mut [u8]> {
-        let bytes = bytes
-            .get_mut(self.offset..)
-            .and_then(|bytes| bytes.get_mut(..len));
-        bytes.ok_or_else(|| self.outside())
+    /// Where the one scalar at an index lies, and its type.
+    pub(super) fn scalar_at(&self, index: &[usize]) -> Result<(DType, Range<usize>)> {
+        let offset = self.offset_at(index)?;
+        let dtype = self.scalars()?;
+        if index.len() < self.rank() {
+            return Err(self.no_scalar(index));
+        }
+        Ok((dtype, offset..offset + dtype.size()))
     }
 
-    /// How many bytes the items take if they lie side by side.
-    pub(super) fn size(&self) -> usize {
-        self.len() * self.item.size()
-    }
-
-    /// The bytes of items that lie side by side.
-    pub(super) fn contiguous<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8]> {
+    /// Where the items lie, side by side.
+    pub(super) fn contiguous(&self) -> Result<Range<usize>> {
         if !self.is_contiguous() {
             return Err(self.scattered());
         }
-        self.slice(bytes, self.size())
+        Ok(self.offset..self.offset + self.len() * self.item.size())
+    }
+
+    /// Where the first item begins.
+    #[cfg(feature = "ndarray")]
+    pub(super) const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The bytes there.
+    pub(super) fn slice<'b>(&self, bytes: &'b [u8], range: Range<usize>) -> Result<&'b [u8]> {
+        bytes.get(range).ok_or_else(|| self.outside())
+    }
+
+    /// The same, to be changed.
+    pub(super) fn slice_mut<'b>(
+        &self,
+        bytes: &'b mut [u8],
+        range: Range<usize>,
+    ) -> Result<&'b mut [u8]> {
+        bytes.get_mut(range).ok_or_else(|| self.outside())
     }
 
     /// Where the elements begin, if the first `outer` dimensions are gone through one by one.
-    pub(super) fn offsets(&self, outer: usize) -> impl Iterator<Item = usize> + use<> {
-        let dimensions = self.dimensions[..outer].to_vec();
-        let len = dimensions.iter().map(|one| one.len).product::<usize>();
-        let first = self.offset;
-        (0..len).map(move |element| {
-            let mut rest = element;
-            let mut offset = first;
-            for one in dimensions.iter().rev() {
-                offset += rest % one.len * one.stride;
-                rest /= one.len;
-            }
-            offset
-        })
+    pub(super) fn offsets(&self, outer: usize) -> Offsets {
+        Offsets {
+            left: self.elements(outer),
+            offset: self.offset,
+            dimensions: self.dimensions[..outer].to_vec(),
+            index: vec![0; outer],
+        }
     }
 
     /// Checks that the view is made of `T`, and returns how many dimensions are outside of it.
     pub(super) fn check_elements<T: Pod>(&self) -> Result<usize> {
+        self.check_behind::<T>(0)
+    }
+
+    /// The same for what lies behind one index of the first `skipped` dimensions.
+    fn check_behind<T: Pod>(&self, skipped: usize) -> Result<usize> {
         let program = T::schema();
-        self.check_item(&program)?;
+        if let Some(difference) = self.item.difference(program.item()) {
+            return Err(self.type_differs(skipped, &program, difference));
+        }
         let inner = program.shape();
+        let lens = self.dimensions.iter().map(|one| one.len);
         let outer = self.rank().checked_sub(inner.len());
+        let Some(outer) = outer.filter(|&outer| {
+            outer >= skipped && lens.clone().skip(outer).eq(inner.iter().copied())
+        }) else {
+            return Err(self.shape_differs(skipped, inner));
+        };
         // An array that is one value of `T` lies side by side.
-        let fits = outer.filter(|&outer| {
-            let ours = &self.dimensions[outer..];
-            let dense = dimensions(&program);
-            ours.iter().map(|one| one.len).eq(inner.iter().copied()) && ours == &dense[..]
-        });
-        fits.ok_or_else(|| self.shape_differs(inner))
-    }
-
-    /// Checks that the view is one `T`.
-    pub(super) fn check_whole<T: Pod>(&self) -> Result<()> {
-        match self.check_elements::<T>()? {
-            0 => Ok(()),
-            _ => Err(self.shape_differs(T::schema().shape())),
+        if !self.is_dense(outer) {
+            return Err(self.scattered());
         }
-    }
-
-    fn check_item(&self, program: &Schema) -> Result<()> {
-        match self.item.difference(program.item()) {
-            None => Ok(()),
-            Some(difference) => Err(Error::Type {
-                name: self.name.clone(),
-                stream: self.described(),
-                program: program.to_string(),
-                difference,
-            }),
-        }
+        Ok(outer - skipped)
     }
 
     /// The type of the scalars.
@@ -198,21 +221,49 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The type of the one scalar.
-    pub(super) fn single_scalar(&self) -> Result<DType> {
-        let dtype = self.scalars()?;
-        if self.rank() > 0 {
-            return Err(self.shape_differs(&[]));
+    #[cold]
+    fn type_differs(&self, skipped: usize, program: &Schema, difference: String) -> Error {
+        let difference = match self.path.as_str() {
+            "" => difference,
+            path => format!("in the field `{path}`: {difference}"),
+        };
+        Error::Type {
+            name: self.name.clone(),
+            stream: self.described(skipped),
+            program: program.to_string(),
+            difference,
         }
-        Ok(dtype)
+    }
+
+    /// Says that what lies behind the first `skipped` dimensions has another shape.
+    #[cold]
+    fn shape_differs(&self, skipped: usize, program: &[usize]) -> Error {
+        Error::Shape {
+            name: self.name.clone(),
+            stream: self.shape().split_off(skipped),
+            program: program.to_vec(),
+        }
     }
 
     #[cold]
-    pub(super) fn shape_differs(&self, program: &[usize]) -> Error {
-        Error::Shape {
+    fn no_index(&self, index: &[usize]) -> Error {
+        Error::Index {
             name: self.name.clone(),
-            stream: self.shape(),
-            program: program.to_vec(),
+            index: index.to_vec(),
+            shape: self.shape(),
+        }
+    }
+
+    #[cold]
+    fn no_scalar(&self, index: &[usize]) -> Error {
+        Error::Field {
+            name: self.name.clone(),
+            field: self.path.clone(),
+            reason: format!(
+                "has {} dimensions, and a scalar has an index for each of them, not {}",
+                self.rank(),
+                index.len()
+            ),
         }
     }
 
@@ -225,7 +276,7 @@ impl<'a> Place<'a> {
         let reason = match fields {
             [] => format!(
                 "is not there: {reason} is {} and has no fields",
-                self.described()
+                self.described(0)
             ),
             _ => format!("is not there: the fields of {reason} are {}", names(fields)),
         };
@@ -239,12 +290,16 @@ impl<'a> Place<'a> {
     /// Says that the items do not lie side by side.
     #[cold]
     pub(super) fn scattered(&self) -> Error {
+        let item = match self.item {
+            Item::Scalar(dtype) => dtype.name(),
+            Item::Struct(structure) => structure.name(),
+        };
         Error::Field {
             name: self.name.clone(),
             field: self.path.clone(),
             reason: format!(
-                "has its values {:?} bytes apart, not side by side; copy them with to_vec, or go \
-                 through them with iter",
+                "has its values {:?} bytes apart, not side by side; copy them with \
+                 to_vec::<{item}>, or go through them with iter::<{item}>",
                 self.strides()
             ),
         }
@@ -274,16 +329,61 @@ impl<'a> Place<'a> {
         Error::invalid(self.name, "the number of values", reason)
     }
 
-    fn described(&self) -> String {
-        let shape = self.shape();
-        match shape.as_slice() {
+    fn described(&self, skipped: usize) -> String {
+        match self.shape().split_off(skipped).as_slice() {
             [] => self.item.to_string(),
             shape => {
-                let shape = crate::schema::shape_text(shape);
+                let shape = shape_text(shape);
                 format!("{} of shape {shape}", self.item)
             }
         }
     }
+}
+
+/// Where the elements of an array begin, one after another.
+pub(super) struct Offsets {
+    left: usize,
+    /// Of the next element, and its index.
+    offset: usize,
+    index: Vec<usize>,
+    dimensions: Vec<Dimension>,
+}
+
+impl Iterator for Offsets {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let next = self.offset;
+        for (i, one) in self.index.iter_mut().zip(&self.dimensions).rev() {
+            *i += 1;
+            self.offset += one.stride;
+            if *i < one.len {
+                break;
+            }
+            // Back to the beginning of this dimension, and on in the one outside of it.
+            *i = 0;
+            self.offset -= one.len * one.stride;
+        }
+        Some(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Offsets {}
+
+/// Checks that a frame is made of `T`, an element or an array of the innermost dimensions.
+pub(crate) fn check_frame<T: Pod>(name: &StreamName, schema: &Schema) -> Result<()> {
+    let program = T::schema();
+    let same_item = schema.item().difference(program.item()).is_none();
+    if same_item && schema.shape().ends_with(program.shape()) {
+        return Ok(());
+    }
+    // Not the shortest way, but the one that says what differs.
+    Place::whole(name, schema).check_elements::<T>().map(drop)
 }
 
 /// The dimensions of a value of this schema, whose items lie side by side.

@@ -18,7 +18,7 @@ Exit codes:
   1  `check` or `doctor` found something, `apply` found a stream that differs, there is no frame,
      or `purge` was declined
   2  the command line, or a file that it names, is not valid
-  3  there is no such stream, or it was unlinked meanwhile
+  3  there is no such stream, or another has its name by now
   4  the file under the name is not a stream
   5  the stream is damaged
   6  the stream is of another format version, byte order or page size

@@ -8,7 +8,7 @@ use crate::stream::{DynStream, Stream, Subscription};
 
 /// Reading in asynchronous programs, with the feature `async`.
 ///
-/// On any executor: what is woken are the tasks' own wakers. Nothing is polled at intervals, and one
+/// On any executor: what is woken are the tasks' own wakers. No task is polled at intervals, and one
 /// thread, started with the first wait, serves all streams of a process. A writer makes one more
 /// system call for a frame that somebody awaits in this way, and none otherwise.
 impl<T: Pod, const N: usize> Stream<T, N> {

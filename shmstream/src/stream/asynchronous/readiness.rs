@@ -21,8 +21,9 @@ use crate::reactor::{Place, Waiter, Watch, Whom};
 ///
 /// It also becomes readable when another stream gets the name; then `clear` says so.
 ///
-/// Only poll the descriptor: do not read from it or write to it. It is independent of the handle and
-/// outlives it. `Send` and `Sync`. In a forked child it stands for `/dev/null`, and `clear` fails.
+/// Only poll the descriptor: do not read from it or write to it. It is one and the same, and open, as
+/// long as this value lives, which is independent of the handle. `Send` and `Sync`. In a forked child
+/// the number stands for `/dev/null`, and `clear` fails.
 ///
 /// # Examples
 ///

@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use smol::block_on;
-
 use super::Source;
 use crate::protocol::{Head, Slot};
 use crate::stream::file::write_at;
@@ -34,8 +32,18 @@ fn poll_once<F: Future>(future: Pin<&mut F>, task: &Arc<Task>) -> Poll<F::Output
     future.poll(&mut Context::from_waker(&waker))
 }
 
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let late = async {
+        smol::Timer::after(DEADLINE).await;
+        panic!("in vain")
+    };
+    smol::block_on(smol::future::or(future, late))
+}
+
 fn eventually(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + DEADLINE;
     while !done() {
         assert!(Instant::now() < deadline, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(1));

@@ -4,30 +4,36 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::frame::FrameInfo;
-use super::super::handle::Handle;
-use crate::error::Result;
+use super::DynStream;
+use crate::error::{Error, Result};
 use crate::layout::Header;
 use crate::name::StreamName;
-use crate::pod::Pod;
+use crate::pod::{Pod, slice_of};
 use crate::region::Pin;
 use crate::schema::Schema;
-use crate::view::{View, ViewMut};
+use crate::view::{View, ViewMut, check_frame};
 
 /// A frame in the stream itself, which no writer changes while this guard lives.
 ///
 /// Holds its slot as a [`Frame`](crate::Frame) does: drop it soon, and have as many slots as frames
-/// are held at once, plus two. Neither `Send` nor `Sync`.
+/// are held at once, plus two. Neither `Send` nor `Sync`; what it
+/// lends, bytes, slices and views, is both.
+///
+/// ```compile_fail,E0277
+/// fn send<T: Send>() {}
+/// send::<shmstream::DynFrame<'static>>();
+/// ```
 #[must_use = "the slot is pinned only while the guard lives"]
 pub struct DynFrame<'a> {
     pin: Pin<'a>,
     info: FrameInfo,
-    handle: &'a Handle,
+    stream: &'a DynStream,
 }
 
 impl<'a> DynFrame<'a> {
     #[inline(always)]
-    pub(in super::super) fn new(handle: &'a Handle, (pin, info): (Pin<'a>, FrameInfo)) -> Self {
-        Self { pin, info, handle }
+    pub(in super::super) fn new(stream: &'a DynStream, (pin, info): (Pin<'a>, FrameInfo)) -> Self {
+        Self { pin, info, stream }
     }
 
     /// Returns the frame header and the number of frames missed.
@@ -40,7 +46,7 @@ impl<'a> DynFrame<'a> {
     /// Returns the schema of the frame.
     #[must_use]
     pub const fn schema(&self) -> &'a Schema {
-        &self.handle.header().plan.schema
+        self.stream.schema()
     }
 
     /// Returns the payload as bytes.
@@ -53,7 +59,7 @@ impl<'a> DynFrame<'a> {
     /// Views the payload as an array of its items.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        View::new(self.handle.name(), self.schema(), self.bytes())
+        View::new(self.stream.name(), self.schema(), self.bytes())
     }
 
     /// Views a field of the payload, `"accel"`, or of structs in it, `"pose.position"`.
@@ -75,16 +81,16 @@ impl<'a> DynFrame<'a> {
     /// [`Error::Type`](crate::Error::Type) and [`Error::Shape`](crate::Error::Shape) when the frame
     /// is not made of `T`.
     pub fn as_slice<T: Pod>(&self) -> Result<&[T]> {
-        self.view().as_slice()
+        self.stream.check_made_of::<T>()?;
+        slice_of(self.bytes()).ok_or_else(|| misaligned(self.stream.name()))
     }
 
     /// Copies the frame into memory of its own.
     #[must_use]
     pub fn to_owned(&self) -> DynOwnedFrame {
-        let mut frame = DynOwnedFrame::blank(self.handle.name(), self.handle.header());
-        let (bytes, info) = frame.parts();
-        bytes.copy_from_slice(self.bytes());
-        *info = self.info;
+        let mut frame = DynOwnedFrame::zeros(self.stream.origin().clone(), self.bytes().len());
+        frame.payload.bytes_mut().copy_from_slice(self.bytes());
+        frame.info = self.info;
         frame
     }
 }
@@ -95,24 +101,30 @@ impl fmt::Debug for DynFrame<'_> {
     }
 }
 
+/// What a frame was read from, for messages, and what it is made of.
+pub(super) type Origin = (StreamName, Schema);
+
 /// A frame in memory of its own.
 ///
 /// `Send` and `Sync`, and needs no stream any more.
 #[derive(Clone)]
 pub struct DynOwnedFrame {
-    /// What the frame was read from, for messages, and what it is made of.
-    origin: Arc<(StreamName, Schema)>,
-    payload: Aligned,
+    origin: Arc<Origin>,
+    payload: AlignedBytes,
     info: FrameInfo,
 }
 
 impl DynOwnedFrame {
     /// A frame of zeros, to be filled.
     pub(in super::super) fn blank(name: &StreamName, header: &Header) -> Self {
-        let schema = header.plan.schema.clone();
-        let payload = Aligned::zeros(header.layout.frame, schema.align());
+        let origin = Arc::new((name.clone(), header.plan.schema.clone()));
+        Self::zeros(origin, header.layout.frame)
+    }
+
+    fn zeros(origin: Arc<Origin>, len: usize) -> Self {
+        let payload = AlignedBytes::zeros(len, origin.1.align());
         Self {
-            origin: Arc::new((name.clone(), schema)),
+            origin,
             payload,
             info: FrameInfo::default(),
         }
@@ -174,7 +186,9 @@ impl DynOwnedFrame {
     ///
     /// As [`DynFrame::as_slice`].
     pub fn as_slice<T: Pod>(&self) -> Result<&[T]> {
-        self.view().as_slice()
+        let (name, schema) = &*self.origin;
+        check_frame::<T>(name, schema)?;
+        slice_of(self.bytes()).ok_or_else(|| misaligned(name))
     }
 }
 
@@ -182,6 +196,12 @@ impl fmt::Debug for DynOwnedFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         debug(f, "DynOwnedFrame", self.info, self.schema(), self.bytes())
     }
+}
+
+/// Says that a frame does not begin where its type can, which the check of the header excludes.
+#[cold]
+pub(super) fn misaligned(name: &StreamName) -> Error {
+    Error::corrupt(name, "the schema", "an alignment that the slots lack")
 }
 
 fn debug(
@@ -199,7 +219,7 @@ fn debug(
 }
 
 /// Bytes that begin at a multiple of some alignment.
-struct Aligned {
+struct AlignedBytes {
     /// With room to move the beginning.
     room: Vec<u8>,
     start: usize,
@@ -207,7 +227,7 @@ struct Aligned {
     align: usize,
 }
 
-impl Aligned {
+impl AlignedBytes {
     fn zeros(len: usize, align: usize) -> Self {
         let room = vec![0; len + align - 1];
         // Not so in constant evaluation alone.
@@ -229,7 +249,7 @@ impl Aligned {
     }
 }
 
-impl Clone for Aligned {
+impl Clone for AlignedBytes {
     fn clone(&self) -> Self {
         let mut copy = Self::zeros(self.len, self.align);
         copy.bytes_mut().copy_from_slice(self.bytes());

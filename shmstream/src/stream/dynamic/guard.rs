@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::super::handle::Handle;
 use super::DynStream;
+use super::frame::misaligned;
 use crate::error::Result;
-use crate::pod::Pod;
+use crate::pod::{Pod, slice_of, slice_of_mut};
 use crate::region::Claim;
 use crate::schema::Schema;
 use crate::view::{View, ViewMut};
@@ -17,22 +17,27 @@ use crate::write_lock::Held;
 /// The slot holds some older frame or zeros at first, so write all of it. Dropped without
 /// [`publish`](Self::publish), nothing is published. Holds the write lock, as a
 /// [`Loan`](crate::Loan) does. Neither `Send` nor `Sync`.
+///
+/// ```compile_fail,E0277
+/// fn send<T: Send>() {}
+/// send::<shmstream::DynLoan<'static>>();
+/// ```
 #[must_use = "a loan that is dropped publishes nothing"]
 pub struct DynLoan<'a> {
     claim: Claim<'a>,
-    handle: &'a Handle,
+    stream: &'a DynStream,
 }
 
 impl<'a> DynLoan<'a> {
     #[inline(always)]
-    pub(super) const fn new(claim: Claim<'a>, handle: &'a Handle) -> Self {
-        Self { claim, handle }
+    pub(super) const fn new(claim: Claim<'a>, stream: &'a DynStream) -> Self {
+        Self { claim, stream }
     }
 
     /// Returns the schema of the frame.
     #[must_use]
     pub const fn schema(&self) -> &'a Schema {
-        &self.handle.header().plan.schema
+        self.stream.schema()
     }
 
     /// Returns the payload as bytes.
@@ -54,7 +59,8 @@ impl<'a> DynLoan<'a> {
     /// [`Error::Type`](crate::Error::Type) and [`Error::Shape`](crate::Error::Shape) when a frame is
     /// not made of `T`.
     pub fn as_slice<T: Pod>(&self) -> Result<&[T]> {
-        self.view().as_slice()
+        self.stream.check_made_of::<T>()?;
+        slice_of(self.bytes()).ok_or_else(|| misaligned(self.stream.name()))
     }
 
     /// Returns the payload as values, to be changed.
@@ -77,19 +83,20 @@ impl<'a> DynLoan<'a> {
     /// # Ok::<(), shmstream::Error>(())
     /// ```
     pub fn as_mut_slice<T: Pod>(&mut self) -> Result<&mut [T]> {
-        self.view_mut().as_mut_slice()
+        self.stream.check_made_of::<T>()?;
+        slice_of_mut(self.claim.bytes_mut()).ok_or_else(|| misaligned(self.stream.name()))
     }
 
     /// Views the payload as an array of its items.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        View::new(self.handle.name(), self.schema(), self.bytes())
+        View::new(self.stream.name(), self.schema(), self.bytes())
     }
 
     /// Views the payload as an array of its items, to be changed.
     #[must_use]
     pub fn view_mut(&mut self) -> ViewMut<'_> {
-        let (name, schema) = (self.handle.name(), self.schema());
+        let (name, schema) = (self.stream.name(), self.schema());
         ViewMut::new(name, schema, self.claim.bytes_mut())
     }
 
@@ -130,8 +137,8 @@ impl<'a> DynLoan<'a> {
     /// As [`publish`](Self::publish).
     #[inline]
     pub fn publish_with_id(mut self, frame_id: u64) -> Result<u64> {
-        self.handle.check_fork()?;
-        Ok(self.claim.publish(self.handle.stamp(frame_id)))
+        self.stream.handle.check_fork()?;
+        Ok(self.claim.publish(self.stream.handle.stamp(frame_id)))
     }
 }
 

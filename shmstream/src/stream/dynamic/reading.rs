@@ -7,7 +7,6 @@ use super::{DynFrame, DynOwnedFrame, DynStream};
 use crate::error::Result;
 use crate::pod::{Pod, bytes_of_slice_mut};
 use crate::region::Pin;
-use crate::view::View;
 use crate::write_lock::Patience;
 
 /// Reading.
@@ -16,7 +15,7 @@ use crate::write_lock::Patience;
 impl DynStream {
     #[inline(always)]
     fn framed<'a>(&'a self, pinned: Option<(Pin<'a>, FrameInfo)>) -> Option<DynFrame<'a>> {
-        pinned.map(|pinned| DynFrame::new(&self.handle, pinned))
+        pinned.map(|pinned| DynFrame::new(self, pinned))
     }
 
     /// Returns the latest frame in place, or `None` before the first.
@@ -39,6 +38,13 @@ impl DynStream {
         Ok(self.framed(self.handle.read_new()?))
     }
 
+    /// Returns how many frames were published in all between those that this handle returned: the sum
+    /// of their [`missed`](FrameInfo::missed).
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.handle.missed()
+    }
+
     /// Copies the latest frame into values of the caller's, or returns `None` before the first.
     ///
     /// `T` as for [`write`](Self::write); there are as many values as make a frame.
@@ -50,9 +56,8 @@ impl DynStream {
     /// [`Error::Invalid`](crate::Error::Invalid) when there are more or fewer values than make a
     /// frame. The values are as before then.
     pub fn read_into<T: Pod>(&self, values: &mut [T]) -> Result<Option<FrameInfo>> {
-        self.check_len(size_of_val(values))?;
         // Also before the first frame.
-        View::new(self.name(), self.schema(), &[]).check::<T>()?;
+        self.check_values(values)?;
         self.read_bytes_into(bytes_of_slice_mut(values))
     }
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::{DynLoan, DynLockGuard, DynStream};
 use crate::error::{Error, Result};
-use crate::pod::Pod;
-use crate::view::ViewMut;
+use crate::pod::{Pod, bytes_of_slice};
 use crate::write_lock::Patience;
 
 /// Writing.
@@ -42,8 +41,22 @@ impl DynStream {
     ///
     /// As [`write`](Self::write), with [`Error::Busy`] or [`Error::NoFreeSlot`] after `timeout`.
     pub fn write_timeout<T: Pod>(&self, values: &[T], timeout: Duration) -> Result<u64> {
+        self.write_with_id_timeout(0, values, timeout)
+    }
+
+    /// As [`write_timeout`](Self::write_timeout), with a frame_id of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_timeout`](Self::write_timeout).
+    pub fn write_with_id_timeout<T: Pod>(
+        &self,
+        frame_id: u64,
+        values: &[T],
+        timeout: Duration,
+    ) -> Result<u64> {
         let patience = Patience::timeout(timeout);
-        self.fill(0, values, patience, patience)
+        self.fill(frame_id, values, patience, patience)
     }
 
     fn fill<T: Pod>(
@@ -53,8 +66,9 @@ impl DynStream {
         for_lock: Patience,
         for_slot: Patience,
     ) -> Result<u64> {
+        self.check_values(values)?;
         let mut claim = self.handle.claim(for_lock, for_slot)?;
-        ViewMut::new(self.name(), self.schema(), claim.bytes_mut()).fill_from(values)?;
+        claim.bytes_mut().copy_from_slice(bytes_of_slice(values));
         Ok(claim.publish(self.handle.stamp(frame_id)))
     }
 
@@ -110,7 +124,7 @@ impl DynStream {
     #[inline]
     pub fn loan(&self) -> Result<DynLoan<'_>> {
         let claim = self.handle.claim(Patience::Forever, Patience::None)?;
-        Ok(DynLoan::new(claim, &self.handle))
+        Ok(DynLoan::new(claim, self))
     }
 
     /// Lends a free slot, and waits for the write lock and for a slot if others have them.
@@ -121,7 +135,7 @@ impl DynStream {
     pub fn loan_timeout(&self, timeout: Duration) -> Result<DynLoan<'_>> {
         let patience = Patience::timeout(timeout);
         let claim = self.handle.claim(patience, patience)?;
-        Ok(DynLoan::new(claim, &self.handle))
+        Ok(DynLoan::new(claim, self))
     }
 
     /// Takes the write lock, and waits for it as long as that takes.
