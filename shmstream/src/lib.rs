@@ -57,12 +57,12 @@ pub use {
     view::{View, ViewMut},
 };
 
-#[cfg(all(feature = "async", not(shmstream_loom)))]
-pub use stream::{AsyncFrames, Readiness, Source, WaitFrame, WaitOwned};
 #[cfg(all(feature = "config", not(shmstream_loom)))]
 pub use config::ConfigError;
 #[cfg(all(feature = "serde", not(shmstream_loom)))]
 pub use config::{Applied, Difference, Finding, Manifest, StreamConfig};
+#[cfg(all(feature = "async", not(shmstream_loom)))]
+pub use stream::{AsyncFrames, Readiness, Source, WaitFrame, WaitOwned};
 
 #[cfg(not(shmstream_loom))]
 #[doc(no_inline)]

@@ -7,6 +7,7 @@
 #[cfg(feature = "ndarray")]
 mod arrays;
 mod mutable;
+mod offsets;
 mod place;
 
 pub use mutable::ViewMut;

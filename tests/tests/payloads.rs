@@ -152,7 +152,10 @@ fn another_type_is_refused_with_both_sides() {
     let name = Name::new("type");
     let _stream = Stream::<f32, 8>::create(&name).unwrap();
     let [stream, program, difference] = type_error::<i32, 8>(&name);
-    assert_eq!((stream.as_str(), program.as_str()), ("[f32; 8]", "[i32; 8]"));
+    assert_eq!(
+        (stream.as_str(), program.as_str()),
+        ("[f32; 8]", "[i32; 8]")
+    );
     assert!(
         difference.contains("f32 in the stream, i32 in this program"),
         "{difference}"

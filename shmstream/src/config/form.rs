@@ -7,10 +7,10 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::stream::StreamConfig;
-use crate::stream::Options;
 use crate::dtype::DType;
 use crate::name::StreamName;
 use crate::schema::Schema;
+use crate::stream::Options;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

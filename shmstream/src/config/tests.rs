@@ -219,7 +219,12 @@ fn errors_say_the_line() {
     assert_eq!(line(&with("payload = 'u8'\nmode = 640")), Some(4));
     assert_eq!(line(&with("payload = 'u8'\nmode = '640")), Some(4));
     // What no stream can be.
-    for option in ["slots = 65", "history = 0", "participants = 2000", "mode = '0777'"] {
+    for option in [
+        "slots = 65",
+        "history = 0",
+        "participants = 2000",
+        "mode = '0777'",
+    ] {
         assert_eq!(line(&with(&format!("payload = 'u8'\n{option}"))), Some(1));
     }
     let error = Manifest::from_toml(&with("payload = 'u8'\nmode = 640")).unwrap_err();

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, open, statat, unlinkat,
+    Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, open, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;

@@ -225,6 +225,12 @@ impl Watch {
         locked(&self.state).number.is_some()
     }
 
+    /// Returns whether the name is to be looked for.
+    #[cfg(test)]
+    pub(crate) fn is_doubtful(&self) -> bool {
+        locked(&self.state).doubtful
+    }
+
     /// Takes somebody off the list.
     fn leave(&self, key: u64) {
         if self.is_forked() {

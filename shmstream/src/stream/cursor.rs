@@ -140,7 +140,10 @@ impl Handle {
         Ok(self.look_for_next(cursor)?.ok())
     }
 
-    pub(super) fn look_for_next(&self, cursor: &Cursor) -> Result<Result<(Pin<'_>, FrameInfo), Next>> {
+    pub(super) fn look_for_next(
+        &self,
+        cursor: &Cursor,
+    ) -> Result<Result<(Pin<'_>, FrameInfo), Next>> {
         self.check_fork()?;
         let (next, hint) = (cursor.next.get(), cursor.hint.get());
         let pinned = self.region.pin_next(&self.pins, next, hint, |pinned| {

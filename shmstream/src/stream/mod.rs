@@ -35,8 +35,8 @@ pub use guard::{Loan, LockGuard};
 pub use handle::Link;
 pub use lock_all::{LockAll, Lockable, lock_all, lock_all_timeout};
 pub use observer::Observer;
-pub use status::{Participant, Producer, Roles, Status, stat};
 #[cfg(feature = "serde")]
 pub(crate) use options::Options;
+pub use status::{Participant, Producer, Roles, Status, stat};
 pub use subscription::{Frames, Subscription};
 pub use typed::Stream;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::offsets::Offsets;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::name::StreamName;
@@ -10,10 +11,10 @@ use crate::schema::{Field, Item, Schema, shape_text};
 
 /// One dimension of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Dimension {
-    len: usize,
+pub(super) struct Dimension {
+    pub(super) len: usize,
     /// The distance between neighbours in bytes.
-    stride: usize,
+    pub(super) stride: usize,
 }
 
 /// An array of items somewhere in a frame.
@@ -172,12 +173,7 @@ impl<'a> Place<'a> {
 
     /// Where the elements begin, if the first `outer` dimensions are gone through one by one.
     pub(super) fn offsets(&self, outer: usize) -> Offsets {
-        Offsets {
-            left: self.elements(outer),
-            offset: self.offset,
-            dimensions: self.dimensions[..outer].to_vec(),
-            index: vec![0; outer],
-        }
+        Offsets::new(self.offset, &self.dimensions[..outer])
     }
 
     /// Checks that the view is made of `T`, and returns how many dimensions are outside of it.
@@ -339,41 +335,6 @@ impl<'a> Place<'a> {
         }
     }
 }
-
-/// Where the elements of an array begin, one after another.
-pub(super) struct Offsets {
-    left: usize,
-    /// Of the next element, and its index.
-    offset: usize,
-    index: Vec<usize>,
-    dimensions: Vec<Dimension>,
-}
-
-impl Iterator for Offsets {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        let next = self.offset;
-        for (i, one) in self.index.iter_mut().zip(&self.dimensions).rev() {
-            *i += 1;
-            self.offset += one.stride;
-            if *i < one.len {
-                break;
-            }
-            // Back to the beginning of this dimension, and on in the one outside of it.
-            *i = 0;
-            self.offset -= one.len * one.stride;
-        }
-        Some(next)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl ExactSizeIterator for Offsets {}
 
 /// Checks that a frame is made of `T`, an element or an array of the innermost dimensions.
 pub(crate) fn check_frame<T: Pod>(name: &StreamName, schema: &Schema) -> Result<()> {

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::Source;
+use futures_core::Stream as _;
+
+use super::{Source, Watch};
 use crate::protocol::{Head, Slot};
 use crate::stream::file::write_at;
-use crate::{Start, Stream};
+use crate::{Error, Start, Stream};
 
 type Number = Stream<u64, 1>;
 
@@ -99,6 +101,7 @@ fn a_frame_comes_once_its_slot_is_not_marked_any_more() {
     assert!(poll_once(wait.as_mut(), &task).is_pending());
     // Then it restores it, and tells nobody.
     set(2);
+    eventually("the task looks again by itself", || task.woken() == 1);
     assert_eq!(block_on(wait).unwrap().get(), 1);
     assert_eq!(block_on(frames.wait_async()).unwrap().get(), 2);
 }
@@ -151,6 +154,49 @@ fn the_kernel_watches_while_somebody_waits() {
     assert!(watch.is_watched());
     stream.write(&[2]).unwrap();
     assert_eq!(block_on(wait).unwrap().get(), 2);
+}
+
+#[test]
+fn who_has_a_frame_waits_no_more() {
+    let stream = Number::temporary().unwrap();
+    let mut frames = stream.try_clone().unwrap().into_frames();
+    let task = Arc::new(Task::default());
+    let waker = Waker::from(Arc::clone(&task));
+    let mut context = Context::from_waker(&waker);
+    assert!(Pin::new(&mut frames).poll_next(&mut context).is_pending());
+    write_and_die(&stream, 1);
+    assert!(Pin::new(&mut frames).poll_next(&mut context).is_ready());
+    assert!(stream.handle.watch().unwrap().is_idle());
+}
+
+/// Waits until `prepared` holds for the watch of a wait that has begun, ended too if `ended`, gives
+/// the name to another stream, and expects that to be noticed.
+fn notice_replacement(ended: bool, prepared: fn(&Watch) -> bool) {
+    let old = Number::temporary().unwrap();
+    let mut own = old.try_clone().unwrap();
+    let watch = Arc::clone(own.handle.watch().unwrap());
+    let task = Arc::new(Task::default());
+    let mut wait = Box::pin(own.wait_async());
+    assert!(poll_once(wait.as_mut(), &task).is_pending());
+    if ended {
+        drop(wait);
+        wait = Box::pin(own.wait_async());
+    }
+    eventually("the watch is prepared", || prepared(&watch));
+    old.unlink().unwrap();
+    let new = Number::create(old.name()).unwrap();
+    assert!(matches!(block_on(wait), Err(Error::Replaced { .. })));
+    new.unlink().unwrap();
+}
+
+#[test]
+fn a_name_that_is_lost_during_the_wait_is_looked_for() {
+    notice_replacement(false, |watch| !watch.is_doubtful());
+}
+
+#[test]
+fn a_name_that_was_lost_between_waits_is_looked_for() {
+    notice_replacement(true, |watch| !watch.is_watched());
 }
 
 #[test]
