@@ -62,7 +62,7 @@ pub use config::ConfigError;
 #[cfg(all(feature = "serde", not(shmstream_loom)))]
 pub use config::{Applied, Difference, Finding, Manifest, StreamConfig};
 #[cfg(all(feature = "async", not(shmstream_loom)))]
-pub use stream::{AsyncFrames, Readiness, Source, WaitFrame, WaitOwned};
+pub use stream::{AsyncFrames, AsyncSource, Readiness, WaitFrame, WaitOwned};
 
 #[cfg(not(shmstream_loom))]
 #[doc(no_inline)]

@@ -99,10 +99,9 @@ impl Reactor {
 
     fn start() -> Result<Arc<Self>, Refusal> {
         let reactor = Arc::new(Self {
+            generation: fork::generation(),
             bell: Bell::new().map_err(Refusal::Bell)?,
             queue: Queue::new().map_err(Refusal::Queue)?,
-            // After the descriptors, which count the generations.
-            generation: fork::generation(),
             watches: Mutex::default(),
         });
         let its = Arc::clone(&reactor);

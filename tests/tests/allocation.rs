@@ -110,3 +110,37 @@ fn reading_in_order_observing_and_bytes_allocate_nothing() {
     });
     assert_eq!(allocations, 0);
 }
+
+#[test]
+fn payloads_known_at_run_time_allocate_nothing_either() {
+    let name = Name::new("allocation-dynamic");
+    let writer = Stream::<[u64; 8], 8>::create(&name).unwrap().into_dyn();
+    let reader = DynStream::open(&name).unwrap();
+    let guard = writer.lock().unwrap();
+    let mut buffer = [0; 64];
+    // The first of each may compare types.
+    guard.write(&[0_u64; 64]).unwrap();
+    reader.read_into(&mut buffer).unwrap().unwrap();
+    let allocations = allocations_of(|| {
+        for i in 0..1000 {
+            guard.write(&[i; 64]).unwrap();
+            let frame = reader.read().unwrap().unwrap();
+            assert_eq!(frame.as_slice::<u64>().unwrap()[1], i);
+            assert_eq!(frame.bytes().len(), 512);
+            let mut loan = guard.loan().unwrap();
+            loan.as_mut_slice::<u64>().unwrap().fill(i + 1);
+            loan.publish().unwrap();
+            reader.read_into(&mut buffer).unwrap().unwrap();
+            assert_eq!(buffer, [i + 1; 64]);
+        }
+    });
+    assert_eq!(allocations, 0);
+    // Nor do values that are looked up in a view.
+    let frame = reader.read().unwrap().unwrap();
+    let view = frame.view();
+    let allocations = allocations_of(|| {
+        assert_eq!(view.get::<u64>(&[1, 2]).unwrap(), 1000);
+        assert_eq!(view.scalar(&[1, 2]).unwrap().to_f64(), Some(1000.0));
+    });
+    assert_eq!(allocations, 0);
+}

@@ -1,6 +1,7 @@
 //! Waiting without a thread: futures, streams of frames and descriptors, on two executors.
 
 use std::future::ready;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use rustix::process::{
-    Pid, Resource, Signal, WaitOptions, getrlimit, set_parent_process_death_signal, setrlimit,
-    waitpid,
+    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, set_parent_process_death_signal,
+    setrlimit, waitpid,
 };
 use shmstream::{DType, DynStream, Error, Readiness, Schema, Start, Stream};
 use shmstream_tests::{
@@ -37,6 +38,7 @@ fn child_entry() {
         ("many_streams", many_streams),
         ("leave_nothing", leave_nothing),
         ("fork", fork_and_await),
+        ("run_out", run_out),
     ]);
 }
 
@@ -595,6 +597,43 @@ fn nothing_is_left_in_the_kernel() {
     let name = Name::new("nothing-left");
     let _stream = Number::create(&name).unwrap();
     let child = Child::spawn("leave_nothing", &[&name]);
+    child.expect("done");
+    child.finish();
+}
+
+/// Waits with too few open files for it, one by one.
+fn run_out(arguments: &[String]) {
+    let mut stream = Number::open(&arguments[0]).unwrap();
+    stream.write(&[1]).unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    // The number that a file opened next would have.
+    let next = std::fs::File::open("/dev/null").unwrap().as_raw_fd();
+    let next = u64::try_from(next).unwrap();
+    for (files, remedy) in [(0, "ulimit -n"), (1, "fs.inotify.max_user_instances")] {
+        let fewer = Rlimit {
+            current: Some(next + files),
+            ..limit
+        };
+        setrlimit(Resource::Nofile, fewer).unwrap();
+        let mut wait = pin!(stream.wait_after_async(1));
+        let waited = smol::future::block_on(smol::future::poll_once(wait.as_mut()));
+        setrlimit(Resource::Nofile, limit).unwrap();
+        match waited.expect("an error").map(drop).unwrap_err() {
+            error @ Error::Limit { .. } => assert!(error.to_string().contains(remedy), "{error}"),
+            error => panic!("{error}"),
+        }
+        assert_eq!(threads().1, 0);
+    }
+    let writer = stream.try_clone().unwrap();
+    await_own(&mut stream, &writer);
+    tell("done");
+}
+
+#[test]
+fn a_limit_is_named_and_can_be_raised() {
+    let name = Name::new("limit");
+    let _stream = Number::create(&name).unwrap();
+    let child = Child::spawn("run_out", &[&name]);
     child.expect("done");
     child.finish();
 }

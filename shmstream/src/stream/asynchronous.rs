@@ -31,7 +31,7 @@ use crate::write_lock::Patience;
 /// [`Subscription`].
 ///
 /// Implemented for these; no other type can implement it.
-pub trait Source: Send + 'static {
+pub trait AsyncSource: Send + 'static {
     /// A frame in the stream itself.
     type Frame<'a>;
     /// A frame in memory of its own.
@@ -67,7 +67,7 @@ pub enum Look {
     Unsettled,
 }
 
-impl<S: AnyStream> Source for S {
+impl<S: AnyStream> AsyncSource for S {
     type Frame<'a> = S::Frame<'a>;
     type OwnedFrame = S::OwnedFrame;
 
@@ -101,7 +101,7 @@ impl<S: AnyStream> Source for S {
     }
 }
 
-impl<S: AnyStream> Source for Subscription<S> {
+impl<S: AnyStream> AsyncSource for Subscription<S> {
     type Frame<'a> = S::Frame<'a>;
     type OwnedFrame = S::OwnedFrame;
 
@@ -114,7 +114,7 @@ impl<S: AnyStream> Source for Subscription<S> {
     }
 
     fn look(&self, _: u64) -> Result<Look> {
-        let handle = Source::handle(self).0;
+        let handle = AsyncSource::handle(self).0;
         handle.check_fork()?;
         let next = self.position();
         if handle.control().recheck() < next {
@@ -132,7 +132,7 @@ impl<S: AnyStream> Source for Subscription<S> {
     }
 
     fn take(&self, _: u64) -> Result<S::Frame<'_>> {
-        let handle = Source::handle(self).0;
+        let handle = AsyncSource::handle(self).0;
         loop {
             match handle.look_for_next(&self.cursor)? {
                 Ok(pinned) => return Ok(self.stream().frame(Pinned(pinned))),
@@ -177,8 +177,8 @@ impl Handle {
 
 /// Looks whether there is a frame to take, and has the task woken when there may be.
 ///
-/// Whoever calls it then calls [`Source::take`], and lets the place go.
-fn poll_look<R: Source>(
+/// Whoever calls it then calls [`AsyncSource::take`], and lets the place go.
+fn poll_look<R: AsyncSource>(
     source: &R,
     after: u64,
     place: &mut Place,
@@ -194,7 +194,7 @@ fn poll_look<R: Source>(
     }
 }
 
-fn try_look<R: Source>(
+fn try_look<R: AsyncSource>(
     source: &R,
     after: u64,
     place: &mut Place,

@@ -25,7 +25,7 @@ mod writing;
 pub use aligned::{Aligned, Group, Set};
 pub use any::AnyStream;
 #[cfg(feature = "async")]
-pub use asynchronous::{AsyncFrames, Readiness, Source, WaitFrame, WaitOwned};
+pub use asynchronous::{AsyncFrames, AsyncSource, Readiness, WaitFrame, WaitOwned};
 pub use builder::Builder;
 pub use catalog::{Purged, list, purge, unlink};
 pub use cursor::{Gap, Start};

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::{FusedStream, Stream};
 
-use super::{Source, poll_look};
+use super::{AsyncSource, poll_look};
 use crate::error::Result;
 use crate::reactor::Place;
 
@@ -18,13 +18,13 @@ use crate::reactor::Place;
 ///
 /// Dropping the future of a next frame, as `select!` does, loses none.
 #[must_use = "a stream of frames does nothing unless it is polled"]
-pub struct AsyncFrames<R: Source> {
+pub struct AsyncFrames<R: AsyncSource> {
     source: R,
     place: Place,
     failed: bool,
 }
 
-impl<R: Source> AsyncFrames<R> {
+impl<R: AsyncSource> AsyncFrames<R> {
     pub(super) fn new(source: R) -> Self {
         Self {
             source,
@@ -47,9 +47,9 @@ impl<R: Source> AsyncFrames<R> {
 }
 
 // Nothing points into it.
-impl<R: Source> Unpin for AsyncFrames<R> {}
+impl<R: AsyncSource> Unpin for AsyncFrames<R> {}
 
-impl<R: Source> Stream for AsyncFrames<R> {
+impl<R: AsyncSource> Stream for AsyncFrames<R> {
     type Item = Result<R::OwnedFrame>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -69,13 +69,13 @@ impl<R: Source> Stream for AsyncFrames<R> {
     }
 }
 
-impl<R: Source> FusedStream for AsyncFrames<R> {
+impl<R: AsyncSource> FusedStream for AsyncFrames<R> {
     fn is_terminated(&self) -> bool {
         self.failed
     }
 }
 
-impl<R: Source + fmt::Debug> fmt::Debug for AsyncFrames<R> {
+impl<R: AsyncSource + fmt::Debug> fmt::Debug for AsyncFrames<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncFrames")
             .field("source", &self.source)

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::FusedFuture;
 
-use super::{Source, poll_look};
+use super::{AsyncSource, poll_look};
 use crate::error::Result;
 use crate::reactor::Place;
 
@@ -19,14 +19,14 @@ use crate::reactor::Place;
 /// pins its slot: take out what is needed, and drop it before the next `await`, or else use
 /// [`WaitOwned`].
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct WaitFrame<'a, R: Source> {
+pub struct WaitFrame<'a, R: AsyncSource> {
     /// Taken when the future is ready.
     source: Option<&'a mut R>,
     after: u64,
     place: Place,
 }
 
-impl<'a, R: Source> WaitFrame<'a, R> {
+impl<'a, R: AsyncSource> WaitFrame<'a, R> {
     pub(super) fn new(source: &'a mut R, after: u64) -> Self {
         Self {
             source: Some(source),
@@ -36,7 +36,7 @@ impl<'a, R: Source> WaitFrame<'a, R> {
     }
 }
 
-impl<'a, R: Source> Future for WaitFrame<'a, R> {
+impl<'a, R: AsyncSource> Future for WaitFrame<'a, R> {
     type Output = Result<R::Frame<'a>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -55,7 +55,7 @@ impl<'a, R: Source> Future for WaitFrame<'a, R> {
     }
 }
 
-impl<R: Source> FusedFuture for WaitFrame<'_, R> {
+impl<R: AsyncSource> FusedFuture for WaitFrame<'_, R> {
     fn is_terminated(&self) -> bool {
         self.source.is_none()
     }
@@ -66,15 +66,15 @@ impl<R: Source> FusedFuture for WaitFrame<'_, R> {
 /// Made by [`Stream::wait_owned_async`](crate::Stream::wait_owned_async) and its like. Dropped before
 /// it is ready, it has no effect: a frame counts as seen once it is returned.
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct WaitOwned<'a, R: Source>(WaitFrame<'a, R>);
+pub struct WaitOwned<'a, R: AsyncSource>(WaitFrame<'a, R>);
 
-impl<'a, R: Source> WaitOwned<'a, R> {
+impl<'a, R: AsyncSource> WaitOwned<'a, R> {
     pub(super) fn new(source: &'a mut R, after: u64) -> Self {
         Self(WaitFrame::new(source, after))
     }
 }
 
-impl<R: Source> Future for WaitOwned<'_, R> {
+impl<R: AsyncSource> Future for WaitOwned<'_, R> {
     type Output = Result<R::OwnedFrame>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -83,25 +83,25 @@ impl<R: Source> Future for WaitOwned<'_, R> {
     }
 }
 
-impl<R: Source> FusedFuture for WaitOwned<'_, R> {
+impl<R: AsyncSource> FusedFuture for WaitOwned<'_, R> {
     fn is_terminated(&self) -> bool {
         self.0.is_terminated()
     }
 }
 
-impl<R: Source> fmt::Debug for WaitFrame<'_, R> {
+impl<R: AsyncSource> fmt::Debug for WaitFrame<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         debug(f, "WaitFrame", self)
     }
 }
 
-impl<R: Source> fmt::Debug for WaitOwned<'_, R> {
+impl<R: AsyncSource> fmt::Debug for WaitOwned<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         debug(f, "WaitOwned", &self.0)
     }
 }
 
-fn debug<R: Source>(
+fn debug<R: AsyncSource>(
     f: &mut fmt::Formatter<'_>,
     name: &str,
     wait: &WaitFrame<'_, R>,

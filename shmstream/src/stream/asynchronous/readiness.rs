@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Source;
+use super::AsyncSource;
 use crate::error::{Error, Result};
 use crate::name::StreamName;
 use crate::os::event::Bell;
@@ -61,7 +61,7 @@ struct State {
 }
 
 impl Readiness {
-    pub(super) fn of(source: &impl Source) -> Result<Self> {
+    pub(super) fn of(source: &impl AsyncSource) -> Result<Self> {
         let handle = source.handle().0;
         handle.check_fork()?;
         let bell =

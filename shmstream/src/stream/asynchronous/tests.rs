@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream as _;
 
-use super::{Source, Watch};
+use super::{AsyncSource, Watch};
 use crate::protocol::{Head, Slot};
 use crate::stream::file::write_at;
 use crate::{Error, Start, Stream};
@@ -91,7 +91,7 @@ fn a_frame_comes_once_its_slot_is_not_marked_any_more() {
     };
     stream.write(&[2]).unwrap();
     // A writer marks the slot of the first frame, and looks who awaits it.
-    let handle = Source::handle(&frames).0;
+    let handle = AsyncSource::handle(&frames).0;
     let state = handle.header().layout.control + size_of::<Head>() + slot * size_of::<Slot>();
     let file = Arc::clone(&handle.file);
     let set = |value: u64| write_at(&*file, &value.to_ne_bytes(), state).unwrap();
