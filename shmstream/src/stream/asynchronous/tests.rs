@@ -184,9 +184,17 @@ fn notice_replacement(ended: bool, prepared: fn(&Watch) -> bool) {
     }
     eventually("the watch is prepared", || prepared(&watch));
     old.unlink().unwrap();
-    let new = Number::create(old.name()).unwrap();
+    let _new = Unlinked(Number::create(old.name()).unwrap());
     assert!(matches!(block_on(wait), Err(Error::Replaced { .. })));
-    new.unlink().unwrap();
+}
+
+/// A stream that loses its name on drop, also by a panic.
+struct Unlinked(Number);
+
+impl Drop for Unlinked {
+    fn drop(&mut self) {
+        let _ = self.0.unlink();
+    }
 }
 
 #[test]
