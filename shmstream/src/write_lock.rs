@@ -182,6 +182,8 @@ impl WriteLock {
             // The holder before died: between two of its stores, or between its last store and the
             // wake call that belongs to it.
             control.recover();
+            // An announcement, since observers cannot leave word that they sleep.
+            let _ = control.notify().announce();
             self.tell(control.notify(), Waiting::ALL);
             futex::wake_all(control.head().released().word());
         }

@@ -46,10 +46,12 @@ fn watch(arguments: &[String]) {
     let mut frame = Box::new([0; WORDS]);
     let (mut before, mut read, mut missed) = (0, 0_u64, 0);
     while before < last {
-        let info = observer
-            .wait_timeout_into(&mut frame, DEADLINE)
-            .unwrap()
-            .expect("a frame in time");
+        let info = match observer.wait_timeout_into(&mut frame, DEADLINE) {
+            Ok(info) => info.expect("a frame in time"),
+            // A writer that makes up for lost time may be faster than a copy in a debug build.
+            Err(Error::Overtaken { .. }) => continue,
+            Err(error) => panic!("{error}"),
+        };
         assert!(info.count > before);
         assert_eq!(check(&frame), (1, info.count));
         (before, read, missed) = (info.count, read + 1, missed + info.missed);
@@ -93,7 +95,11 @@ fn another_user_reads_blocks_and_wakes_while_the_writer_runs() {
         false => "watch",
     };
     let name = Name::new("observed");
-    let stream = Frames::builder(&name).mode(0o644).create().unwrap();
+    let stream = Frames::builder(&name)
+        .mode(0o644)
+        .slots(16)
+        .create()
+        .unwrap();
     let last = FRAMES + 20;
     let child = Child::spawn(role, &[&name, &last]);
     child.expect("ready");

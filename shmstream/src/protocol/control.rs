@@ -286,12 +286,16 @@ impl<'a> Control<'a> {
         // hands over what this one wrote, and by whoever wants to name the holder in a message.
         let before = holder.load(Ordering::Relaxed);
         holder.store(number(row), Ordering::Relaxed);
-        self.head
-            .lock
-            .publisher
-            .store(number(row), Ordering::Relaxed);
-        self.note(row, Role::Writer);
         before != 0
+    }
+
+    /// Notes that the owner of `row` has the write lock, and not only to put slots in order.
+    #[cold]
+    pub(crate) fn note_publisher(self, row: usize) {
+        // Relaxed: for messages.
+        let publisher = &self.head.lock.publisher;
+        publisher.store(number(row), Ordering::Relaxed);
+        self.note(row, Role::Writer);
     }
 
     /// Returns who published last, as far as rows tell.

@@ -415,6 +415,7 @@ fn the_publisher_is_known_until_its_row_is_given_back() {
     for row in 0..2 {
         control.attach(row, 1);
         control.sign_on(row);
+        control.note_publisher(row);
         control.head().sign_off();
     }
     assert_eq!(control.publisher(), Publisher::Row(1));
@@ -423,11 +424,11 @@ fn the_publisher_is_known_until_its_row_is_given_back() {
     control.detach(1);
     assert_eq!(control.publisher(), Publisher::Gone);
     control.attach(1, 1);
-    control.sign_on(1);
+    control.note_publisher(1);
     control.bury(1);
     assert_eq!(control.publisher(), Publisher::Dead);
     control.attach(1, 1);
-    control.sign_on(1);
+    control.note_publisher(1);
     control.attach(1, 2);
     assert_eq!(control.publisher(), Publisher::Dead, "another has the row");
 }

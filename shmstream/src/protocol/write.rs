@@ -1,7 +1,7 @@
 //! Claim and publish: what the holder of the write lock does.
 
 use super::control::{Control, FrameWords, Head, REWRITING, Row, Slot, Turns, pack, unpack};
-use crate::sync::{Label, Ordering, fence, handshake_load32, handshake_store};
+use crate::sync::{Label, Ordering, fence, handshake_load, handshake_load32, handshake_store};
 
 /// No slot is free to write into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +111,10 @@ impl Control<'_> {
     }
 
     fn needs(self, row: usize) -> u64 {
-        // Relaxed: a subscriber stored it before it was counted in `awaited`, and that was seen. It
-        // only grows from there on, so an old value keeps a frame too many at most.
-        self.rows[row].needs.load(Ordering::Relaxed)
+        // Scan: pairs with Await. Who begins to await stored it before being counted in `awaited`, and
+        // that was seen; it only grows from there on, so an old value keeps a frame too many at most.
+        // But a writer that has armed `freed` must not sleep over the newest value.
+        handshake_load(Label::Scan, &[Label::Claim], &self.rows[row].needs)
     }
 
     /// Returns whether the owner of `row` pins any of `slots`, and whether it awaits a frame in any

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::frame::FrameInfo;
-use super::handle::{Handle, SPINS};
+use super::handle::{Handle, LOOK_FOR_SLOT, SPINS};
 use crate::error::{Error, Result};
 use crate::os::futex;
 use crate::protocol::{Next, Role};
@@ -118,12 +118,16 @@ impl Handle {
     pub(crate) fn cursor(&self, start: Start, lossless: bool) -> Result<Cursor> {
         self.check_fork()?;
         let control = self.control();
-        let next = start.count(control.newest(), self.header().plan.history);
+        let history = self.header().plan.history;
+        let mut next = start.count(control.newest(), history);
         control.note(self.pins.row(), Role::Subscriber);
         if lossless {
-            // From here on writers keep these frames. One that was just being overwritten is gone,
-            // and is counted as missed.
             control.begin_to_await(&self.pins, next);
+            // What was published and overwritten meanwhile is gone. What is the latest now stays, and
+            // all behind it: whoever takes its slot has published another before, and so sees what is
+            // awaited. A subscription that begins there misses nothing at all.
+            next = next.max(start.count(control.recheck(), history));
+            control.await_from(&self.pins, next);
         }
         Ok(Cursor {
             next: Cell::new(next),
@@ -137,7 +141,15 @@ impl Handle {
 
     /// Pins the next frame, or returns `None` before it is published.
     pub(crate) fn next(&self, cursor: &Cursor) -> Result<Option<(Pin<'_>, FrameInfo)>> {
-        Ok(self.look_for_next(cursor)?.ok())
+        match self.look_for_next(cursor)? {
+            Err(Next::Unsettled) => {
+                // The frame is there. If the writer that marked its slot is dead, nobody else may come
+                // to put the slot right.
+                self.settle()?;
+                Ok(self.look_for_next(cursor)?.ok())
+            }
+            found => Ok(found.ok()),
+        }
     }
 
     pub(super) fn look_for_next(
@@ -187,12 +199,15 @@ impl Handle {
             let value = signal.arm();
             // Behind arming, so that nothing published from here on is slept over.
             let _ = self.control().recheck();
-            match self.look_for_next(cursor)? {
+            let longest = match self.look_for_next(cursor)? {
                 Ok(frame) => return Ok(Some(frame)),
-                // If the writer that marked the slot is dead, taking its lock puts the slot right.
-                Err(Next::Unsettled) => drop(self.lock(Patience::None)?),
-                Err(_) => {}
-            }
+                Err(Next::Unsettled) => {
+                    self.settle()?;
+                    // Nobody fires when the slot is restored.
+                    longest.min(LOOK_FOR_SLOT)
+                }
+                Err(_) => longest,
+            };
             futex::wait(signal.word(), value, longest)
                 .map_err(|error| Error::os(self.name(), "wait for a frame", error))?;
             if let Some(frame) = self.next(cursor)? {

@@ -24,7 +24,7 @@ use crate::write_lock::{Held, LOOK_AGAIN, Patience, WriteLock};
 /// How often a reader looks for a new frame before it goes to sleep.
 pub(super) const SPINS: u32 = 100;
 /// How long a writer without a free slot sleeps before it looks again; see `Pin`'s drop.
-const LOOK_FOR_SLOT: Duration = Duration::from_millis(1);
+pub(super) const LOOK_FOR_SLOT: Duration = Duration::from_millis(1);
 
 /// What stands under a stream's name, seen from a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,18 +349,39 @@ impl Handle {
     /// Takes the write lock, or returns `None` when patience runs out first.
     #[inline(always)]
     pub(crate) fn lock(&self, patience: Patience) -> Result<Option<Held<'_>>> {
-        self.check_fork()?;
-        let control = self.control();
-        let held = self
-            .lock
-            .acquire(&self.file, control, self.pins.row(), patience)
-            .map_err(|error| Error::os(&self.name, "take the write lock", error))?;
-        // Once for each time that the lock is taken; the flag saves a look at the file system even
-        // then.
-        if held.as_ref().is_some_and(Held::is_outermost) && control.is_unlinked() {
-            self.check_replaced()?;
+        let held = self.acquire(patience)?;
+        // Once for each time that the lock is taken.
+        if held.as_ref().is_some_and(Held::is_outermost) {
+            self.begin_to_write()?;
         }
         Ok(held)
+    }
+
+    #[inline(always)]
+    fn acquire(&self, patience: Patience) -> Result<Option<Held<'_>>> {
+        self.check_fork()?;
+        self.lock
+            .acquire(&self.file, self.control(), self.pins.row(), patience)
+            .map_err(|error| Error::os(&self.name, "take the write lock", error))
+    }
+
+    #[cold]
+    fn begin_to_write(&self) -> Result<()> {
+        let control = self.control();
+        control.note_publisher(self.pins.row());
+        // The flag saves a look at the file system.
+        match control.is_unlinked() {
+            true => self.check_replaced(),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts the slots in order if the last holder of the write lock died with it.
+    ///
+    /// If somebody holds it, that one has done so, or will.
+    #[cold]
+    pub(super) fn settle(&self) -> Result<()> {
+        self.acquire(Patience::None).map(drop)
     }
 
     /// Returns the process that holds the write lock, or did when it died.
@@ -406,6 +427,11 @@ impl Handle {
             return Ok(());
         }
         let Some(longest) = patience.left(LOOK_FOR_SLOT) else {
+            // A reader in order that moves its pin along can be met on one slot after the other, and
+            // holds one of them at a time. So one more look.
+            if armed.replace(0).is_none() {
+                return Ok(());
+            }
             return Err(self.no_free_slot(occupied, loaned));
         };
         let freed = self.control().freed();

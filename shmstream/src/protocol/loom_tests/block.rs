@@ -6,7 +6,10 @@
 use loom::cell::UnsafeCell;
 use loom::sync::{Condvar, Mutex};
 
-use super::super::{Control, FrameWords, Head, Occupied, Pinned, Pins, Row, Signal, Slot, Turns};
+use super::super::{
+    Control, FrameWords, Head, Occupied, Pinned, Pins, Row, Signal, Slot, Torn, Turns,
+};
+use super::WEAKEN;
 use crate::sync::Ordering;
 
 /// What processes share.
@@ -87,7 +90,7 @@ impl Block {
     /// What a reader of the latest frame does.
     pub(super) fn read(&self, pins: &Pins) -> Option<u64> {
         let control = self.control();
-        let pinned = control.pin_latest(pins).expect("nothing is damaged")?;
+        let pinned = settled(|| control.pin_latest(pins))?;
         self.check(pinned);
         pins.remove(control, pinned.slot);
         Some(pinned.count)
@@ -109,5 +112,20 @@ impl Block {
     pub(super) fn futex_wake(&self) {
         let _queue = self.queue.lock().unwrap();
         self.woken.notify_all();
+    }
+}
+
+/// Looks again while what is found seems damaged.
+///
+/// It must not, unless a label is weakened. Then loom can show a store late for as long as it likes,
+/// and the model goes on, to fail by what the label is there for or not at all.
+pub(super) fn settled<T>(look: impl Fn() -> Result<T, Torn>) -> T {
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(torn) => assert!(std::env::var_os(WEAKEN).is_some(), "{torn:?}"),
+        }
+        // From here on loom shows what it showed late.
+        loom::thread::yield_now();
     }
 }

@@ -5,7 +5,7 @@ use loom::thread;
 
 use super::super::control::REWRITING;
 use super::super::{Next, Pins};
-use super::block::Block;
+use super::block::{Block, settled};
 use crate::sync::{Label, Ordering, handshake_store};
 
 /// The place of a subscriber, which owns row 0.
@@ -49,9 +49,7 @@ impl Cursor {
     /// Reads the next frame, if it is there.
     fn look(&mut self, block: &Block) -> Next {
         let control = block.control();
-        let found = control
-            .pin_next(&self.pins, self.next, self.hint)
-            .expect("nothing is damaged");
+        let found = settled(|| control.pin_next(&self.pins, self.next, self.hint));
         if let Next::Frame(pinned) = found {
             // The pin alone keeps the frame from here on.
             if self.lossless {
@@ -78,26 +76,39 @@ impl Cursor {
         if self.lossless {
             let there = |&count: &u64| block.keeps(count);
             assert!(!self.missed.iter().any(there), "a frame was skipped");
-            assert_ne!(hint(block), 0, "writers do not look beforehand");
+            assert_ne!(counted(block), 0, "writers do not look at its row");
         }
         self
     }
+
+    /// Checks that nothing is missing behind its first frame.
+    ///
+    /// That holds where slots are claimed in the order of their frames, so that what was overwritten
+    /// before it had registered is older than what was not.
+    fn missed_only_at_the_beginning(&self, start: u64) {
+        let mut missed = self.missed.iter().zip(start..);
+        assert!(missed.all(|(&missed, count)| missed == count), "a gap");
+    }
 }
 
-/// A subscriber that registers while the writer comes round, and begins with the latest frame.
+/// A subscriber that registers while the writer comes round to its first frame.
 pub(super) fn register_against_publish() {
     let block = Arc::new(Block::new(2, 1));
-    block.control().attach(0, 1);
+    let control = block.control();
     block.write().unwrap();
+    // One was there before and is gone, which the writer finds out meanwhile.
+    control.attach(0, 1);
+    Cursor::lossless(&block, 1);
+    control.detach(0);
+    control.attach(0, 1);
     let (reader, writer) = (Arc::clone(&block), Arc::clone(&block));
     let reader = thread::spawn(move || {
         let control = reader.control();
-        let mut cursor = Cursor::lossless(&reader, control.newest());
-        // What was the latest before may be gone. What is the latest now is not.
-        let start = control.recheck();
-        cursor.next = start;
+        let start = control.newest();
+        let mut cursor = Cursor::lossless(&reader, start);
+        let latest = control.recheck();
         cursor.look(&reader);
-        (cursor, start)
+        (cursor, start, latest)
     });
     let writer = thread::spawn(move || {
         for _ in 0..2 {
@@ -105,10 +116,13 @@ pub(super) fn register_against_publish() {
             let _ = writer.write();
         }
     });
-    let (cursor, start) = reader.join().unwrap();
+    let (cursor, start, latest) = reader.join().unwrap();
     writer.join().unwrap();
     let _ = block.write();
-    assert!(cursor.finish(&block, start).missed.is_empty());
+    let cursor = cursor.finish(&block, start);
+    cursor.missed_only_at_the_beginning(start);
+    // What was the latest once it had registered is there, and all behind it.
+    assert!(cursor.missed.iter().all(|&missed| missed < latest));
 }
 
 /// A subscriber that reads on while the writer comes round.
@@ -154,7 +168,9 @@ pub(super) fn late_look() {
     });
     let cursor = reader.join().unwrap();
     writer.join().unwrap();
-    cursor.finish(&block, 1);
+    let cursor = cursor.finish(&block, 1);
+    // Frame 2 is overwritten only if frame 1 was held, and it was by this subscriber alone.
+    cursor.missed_only_at_the_beginning(1);
 }
 
 /// A subscriber that nobody waits for, on a stream with a history.
@@ -211,7 +227,7 @@ pub(super) fn dead_subscriber() {
     writer.join().unwrap();
     block.control().bury(0);
     block.write().unwrap();
-    assert_eq!(hint(&block), 0);
+    assert_eq!(counted(&block), 0);
 }
 
 /// A writer that dies when it has marked an awaited frame's slot, and a subscriber that puts it right.
@@ -269,8 +285,8 @@ pub(super) fn death_in_the_middle() {
     cursor.finish(&block, 1);
 }
 
-/// Returns what tells writers to look for what is awaited.
-fn hint(block: &Block) -> u32 {
+/// Returns how many subscribers a writer counts for whom it keeps frames; zero keeps none.
+fn counted(block: &Block) -> u32 {
     let awaited = &block.control().head.publication.awaited;
     awaited.load(Ordering::Relaxed)
 }
