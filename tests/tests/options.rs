@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use rustix::fs::Mode;
-use shmstream::{Builder, Error, Stream};
+use shmstream::{Builder, DType, DynStream, Error, Schema, Stream};
 use shmstream_tests::{Child, Name, argument, play};
 
 type Byte = Stream<u8, 1>;
@@ -176,4 +176,20 @@ fn residency_options_change_nothing_that_can_be_read() {
         assert_eq!(reader.write(&frame).unwrap(), reader.count());
     }
     assert!(stream.name().as_bytes() == name.as_str().as_bytes());
+}
+
+#[test]
+fn a_program_for_another_payload_takes_no_row() {
+    let name = Name::new("mismatch");
+    let _stream = Stream::<f32, 4>::builder(&name)
+        .participants(1)
+        .create()
+        .unwrap();
+    // The only row is taken, so attaching at all would be another error.
+    let open = || Stream::<f64, 4>::builder(&name);
+    assert!(matches!(open().open(), Err(Error::Type { .. })));
+    assert!(matches!(open().open_or_create(), Err(Error::Type { .. })));
+    let schema = Schema::tensor(DType::F32, &[5]);
+    let error = DynStream::open_or_create(&name, schema).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
 }

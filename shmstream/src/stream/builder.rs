@@ -190,7 +190,9 @@ impl<T: Pod, const N: usize> Builder<Stream<T, N>> {
     ///
     /// As [`Stream::open`].
     pub fn open(self) -> Result<Stream<T, N>> {
-        Stream::from_checked(self.options.open(&self.stream_name()?)?)
+        let expected = Stream::<T, N>::declared();
+        let handle = self.options.open(&self.stream_name()?, Some(&expected))?;
+        Ok(Stream::from_handle(handle))
     }
 
     /// Opens the stream, or creates it if there is none.
@@ -201,11 +203,11 @@ impl<T: Pod, const N: usize> Builder<Stream<T, N>> {
     ///
     /// As [`Stream::open_or_create`].
     pub fn open_or_create(self) -> Result<Stream<T, N>> {
-        let declared = || Ok(Stream::<T, N>::declared());
+        let declared = Stream::<T, N>::declared();
         let handle = self
             .options
-            .open_or_create(&self.stream_name()?, declared)?;
-        Stream::from_checked(handle)
+            .open_or_create(&self.stream_name()?, &declared)?;
+        Ok(Stream::from_handle(handle))
     }
 }
 
@@ -295,7 +297,8 @@ impl Builder<DynStream> {
             Some(_) => Some(self.declared(&name)?),
             None => None,
         };
-        DynStream::from_checked(self.options.open(&name)?, schema.as_ref())
+        let handle = self.options.open(&name, schema.as_ref())?;
+        Ok(DynStream::from_handle(handle))
     }
 
     /// Opens the stream, or creates it if there is none.
@@ -307,8 +310,8 @@ impl Builder<DynStream> {
     pub fn open_or_create(self) -> Result<DynStream> {
         let name = self.stream_name()?;
         let schema = self.declared(&name)?;
-        let handle = self.options.open_or_create(&name, || Ok(schema.clone()))?;
-        DynStream::from_checked(handle, Some(&schema))
+        let handle = self.options.open_or_create(&name, &schema)?;
+        Ok(DynStream::from_handle(handle))
     }
 
     fn declared(&self, name: &StreamName) -> Result<Schema> {

@@ -16,9 +16,10 @@ pub use frame::{DynFrame, DynOwnedFrame};
 pub use guard::{DynLoan, DynLockGuard};
 
 use super::builder::Builder;
+use super::file::check_schema;
 use super::handle::{Handle, Link};
 use super::observer::Observer;
-use super::typed::{Stream, check_payload};
+use super::typed::Stream;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::name::StreamName;
@@ -157,7 +158,7 @@ impl DynStream {
     /// # Ok::<(), shmstream::Error>(())
     /// ```
     pub fn to_typed<T: Pod, const N: usize>(&self) -> Result<Stream<T, N>> {
-        check_payload(&self.handle, &Stream::<T, N>::declared())?;
+        self.check_carries::<T, N>()?;
         self.handle.attach_again().map(Stream::from_handle)
     }
 
@@ -168,7 +169,8 @@ impl DynStream {
     /// [`Error::Type`](crate::Error::Type) and [`Error::Shape`](crate::Error::Shape) when the stream
     /// carries something else than `[T; N]`. The handle is dropped then.
     pub fn into_typed<T: Pod, const N: usize>(self) -> Result<Stream<T, N>> {
-        Stream::from_checked(self.handle)
+        self.check_carries::<T, N>()?;
+        Ok(Stream::from_handle(self.handle))
     }
 
     /// Takes the stream's name away; see [`Stream::unlink`].
@@ -189,12 +191,8 @@ impl DynStream {
         self.handle.link()
     }
 
-    /// Checks that a stream carries what is expected, if anything is.
-    pub(super) fn from_checked(handle: Handle, expected: Option<&Schema>) -> Result<Self> {
-        if let Some(expected) = expected {
-            check_payload(&handle, expected)?;
-        }
-        Ok(Self::from_handle(handle))
+    fn check_carries<T: Pod, const N: usize>(&self) -> Result<()> {
+        check_schema(self.name(), self.schema(), &Stream::<T, N>::declared())
     }
 
     pub(super) const fn from_handle(handle: Handle) -> Self {

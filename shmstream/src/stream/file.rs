@@ -10,6 +10,7 @@ use crate::name::StreamName;
 use crate::os::clock::Clock;
 use crate::os::shm::Directory;
 use crate::protocol::{Head, UNLINKED};
+use crate::schema::Schema;
 
 /// Draws what tells a new stream from all others.
 pub(super) fn origin(name: &StreamName) -> Result<Origin> {
@@ -121,6 +122,27 @@ pub(super) fn write_at(file: impl AsFd, bytes: &[u8], offset: usize) -> Result<(
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// Checks that the schema of a stream is what a program expects.
+pub(super) fn check_schema(name: &StreamName, stream: &Schema, program: &Schema) -> Result<()> {
+    let name = || name.clone();
+    if let Some(difference) = stream.item().difference(program.item()) {
+        return Err(Error::Type {
+            name: name(),
+            stream: stream.to_string(),
+            program: program.to_string(),
+            difference,
+        });
+    }
+    if stream.shape() != program.shape() {
+        return Err(Error::Shape {
+            name: name(),
+            stream: stream.shape().to_vec(),
+            program: program.shape().to_vec(),
+        });
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::{mark_unlinked, origin, read_header, taken, write_at};
+use super::file::{check_schema, mark_unlinked, origin, read_header, taken, write_at};
 use super::frame::FrameInfo;
 use super::rows;
 use crate::error::{Error, Result};
@@ -19,6 +19,7 @@ use crate::os::shm::{Directory, FileId, Standing};
 use crate::os::{futex, lock};
 use crate::protocol::{Control, FrameWords, Holding, Occupied, Pinned, Pins, Torn};
 use crate::region::{Claim, Pin, Region};
+use crate::schema::Schema;
 use crate::write_lock::{Held, LOOK_AGAIN, Patience, WriteLock};
 
 /// How often a reader looks for a new frame before it goes to sleep.
@@ -110,12 +111,21 @@ impl Handle {
         Ok(handle)
     }
 
-    /// Attaches to a stream that exists.
-    pub(crate) fn open(name: &StreamName, any_owner: bool, residency: Residency) -> Result<Self> {
+    /// Attaches to a stream that exists, if it carries what is expected.
+    pub(crate) fn open(
+        name: &StreamName,
+        any_owner: bool,
+        residency: Residency,
+        expected: Option<&Schema>,
+    ) -> Result<Self> {
         let directory = Directory::current();
         let (file, file_len) = directory.open(name, any_owner)?;
         let file = unshared(name, file)?;
         let header = read_header(&directory, name, &file, file_len)?;
+        // Before a row is taken: a program that was built for another payload disturbs nobody.
+        if let Some(expected) = expected {
+            check_schema(name, &header.plan.schema, expected)?;
+        }
         Self::attach(name, directory, header, file, residency)
     }
 

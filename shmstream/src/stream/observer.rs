@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::any::{AnyStream, Blank};
-use super::file::read_header;
+use super::file::{check_schema, read_header};
 use super::frame::FrameInfo;
 use super::handle::{Link, SPINS};
 use super::status::{Look, Status};
@@ -95,7 +95,7 @@ impl<S: AnyStream> Observer<S> {
             Unshared::new(file).map_err(|error| Error::os(&name, "prepare for forks", error))?;
         let header = read_header(&directory, &name, &file, file_len)?;
         if let Some(expected) = expected {
-            super::typed::check_schema(&name, &header.plan.schema, expected)?;
+            check_schema(&name, &header.plan.schema, expected)?;
         }
         let outlook = Outlook::map(&name, &file, &header)?;
         let residency = Residency {

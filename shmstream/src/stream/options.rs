@@ -47,9 +47,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Opens the stream.
-    pub(crate) fn open(&self, name: &StreamName) -> Result<Handle> {
-        Handle::open(name, self.any_owner, self.residency)
+    /// Opens the stream, if it carries what is expected.
+    pub(crate) fn open(&self, name: &StreamName, expected: Option<&Schema>) -> Result<Handle> {
+        Handle::open(name, self.any_owner, self.residency, expected)
     }
 
     /// Creates a stream of frames with this schema.
@@ -63,16 +63,12 @@ impl Options {
         Handle::create(name, creation)
     }
 
-    /// Opens the stream, or creates it if there is none. `schema` is asked for in that case.
-    pub(crate) fn open_or_create(
-        &self,
-        name: &StreamName,
-        schema: impl Fn() -> Result<Schema>,
-    ) -> Result<Handle> {
+    /// Opens the stream, or creates it if there is none.
+    pub(crate) fn open_or_create(&self, name: &StreamName, schema: &Schema) -> Result<Handle> {
         let mut attempt = 0;
         loop {
-            let result = match self.open(name) {
-                Err(Error::NotFound { .. }) => self.create(name, schema()?),
+            let result = match self.open(name, Some(schema)) {
+                Err(Error::NotFound { .. }) => self.create(name, schema.clone()),
                 opened => opened,
             };
             match result {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::builder::Builder;
 use super::handle::{Handle, Link};
 use super::observer::Observer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::name::StreamName;
 use crate::pod::Pod;
 use crate::schema::Schema;
@@ -292,43 +292,11 @@ impl<T: Pod, const N: usize> Stream<T, N> {
         T::schema().array(N)
     }
 
-    /// Checks that a stream carries what this program declares.
-    pub(super) fn from_checked(handle: Handle) -> Result<Self> {
-        check_payload(&handle, &Self::declared())?;
-        Ok(Self::from_handle(handle))
-    }
-
     /// Wraps a handle to a stream that is known to carry `[T; N]`.
     pub(super) const fn from_handle(handle: Handle) -> Self {
         let payload = PhantomData;
         Self { handle, payload }
     }
-}
-
-/// Checks that a stream carries what a program expects.
-pub(super) fn check_payload(handle: &Handle, program: &Schema) -> Result<()> {
-    check_schema(handle.name(), &handle.header().plan.schema, program)
-}
-
-/// Checks that the schema of a stream is what a program expects.
-pub(super) fn check_schema(name: &StreamName, stream: &Schema, program: &Schema) -> Result<()> {
-    let name = || name.clone();
-    if let Some(difference) = stream.item().difference(program.item()) {
-        return Err(Error::Type {
-            name: name(),
-            stream: stream.to_string(),
-            program: program.to_string(),
-            difference,
-        });
-    }
-    if stream.shape() != program.shape() {
-        return Err(Error::Shape {
-            name: name(),
-            stream: stream.shape().to_vec(),
-            program: program.shape().to_vec(),
-        });
-    }
-    Ok(())
 }
 
 impl<T: Pod, const N: usize> fmt::Debug for Stream<T, N> {
