@@ -3,6 +3,7 @@
 // Under loom the protocol stands alone, and what it offers to the rest has no callers.
 #![cfg_attr(shmstream_loom, allow(dead_code, unused_imports))]
 
+mod prefetch;
 mod protocol;
 mod sync;
 

@@ -16,10 +16,14 @@ use crate::os::fork::{self, Unshared};
 use crate::os::futex;
 use crate::os::map::{Access, Map, Residency, map};
 use crate::pod::Pod;
+use crate::prefetch;
 use crate::protocol::{
     Control, FrameWords, Head, Next, Occupied, Pinned, Pins, Row, Sight, Slot, Torn, Turns, payload,
 };
 use crate::write_lock::Held;
+
+/// What processors move between their caches.
+const LINE: usize = 64;
 
 /// The mappings of one handle.
 pub(crate) struct Region {
@@ -100,6 +104,24 @@ impl Region {
         unsafe { NonNull::new_unchecked(start.cast()) }
     }
 
+    /// Asks for the beginning of a slot's payload, if there is such a slot.
+    #[inline(always)]
+    fn prefetch(&self, data: &Map, slot: usize, ask: impl Fn(*const u8)) {
+        let Layout {
+            slots,
+            stride,
+            frame,
+            ..
+        } = self.layout;
+        if slot < slots {
+            let start = data.start().wrapping_add(slot * stride);
+            ask(start);
+            if frame > LINE {
+                ask(start.wrapping_add(LINE));
+            }
+        }
+    }
+
     #[inline]
     fn writable(&self, name: &StreamName, file: &Unshared) -> Result<&Map> {
         match self.writable.get() {
@@ -138,6 +160,11 @@ impl Region {
         pins: &'a Pins,
         note: impl FnOnce(Pinned) -> R,
     ) -> Result<Option<(Pin<'a>, R)>, Torn> {
+        self.prefetch(
+            &self.data,
+            self.control().prefetch_latest(),
+            prefetch::to_read,
+        );
         match self.control().pin_latest(pins) {
             Ok(Some(pinned)) => {
                 let note = note(pinned);
@@ -194,16 +221,21 @@ impl Region {
         make_room: impl Fn(Occupied, u64, &mut Option<u32>) -> Result<()>,
     ) -> Result<Claim<'a>> {
         let data = self.writable(name, file)?;
-        let mut notes = None;
-        let slot = loop {
-            match self.control().claim(held.loaned()) {
-                Ok(slot) => break slot,
-                Err(occupied) => make_room(occupied, held.loaned(), &mut notes)?,
+        let slot = match held.take_ahead() {
+            Some(slot) => slot,
+            None => {
+                let mut notes = None;
+                loop {
+                    match self.control().claim(held.loaned()) {
+                        Ok(slot) => break slot,
+                        Err(occupied) => make_room(occupied, held.loaned(), &mut notes)?,
+                    }
+                }
             }
         };
         held.set_loaned(slot, true);
-        // INVARIANT (Claim): the slot was claimed just now and noted as on loan, so neither this
-        // thread nor, while `held` lives, anybody else claims it again.
+        // INVARIANT (Claim): the slot was claimed, just now or ahead under the same lock, and noted as
+        // on loan, so neither this thread nor, while `held` lives, anybody else claims it again.
         Ok(Claim {
             region: self,
             data,
@@ -490,7 +522,20 @@ impl Claim<'_> {
         if let Some(waiting) = waiting {
             self.held.tell(control.notify(), waiting);
         }
+        // An observer may still be copying the frame in the slot that would be claimed.
+        if !self.region.observers && self.held.wants_ahead() {
+            self.claim_ahead();
+        }
         count
+    }
+
+    #[inline]
+    fn claim_ahead(&self) {
+        let claimed = self.region.control().claim_ahead(self.held.loaned());
+        if let Some(slot) = claimed {
+            self.held.set_ahead(slot);
+            self.region.prefetch(self.data, slot, prefetch::to_write);
+        }
     }
 }
 

@@ -77,6 +77,9 @@ pub(crate) struct WriteLock {
     depth: AtomicU64,
     /// The slots that the owner has on loan, one bit each. Changed by the owner alone.
     loaned: AtomicU64,
+    /// One more than the slot that the owner has claimed for its next frame, or zero. Changed by the
+    /// owner alone.
+    ahead: AtomicU64,
     /// The descriptor whose open file description has the kernel's lock.
     file: Mutex<Option<Arc<Unshared>>>,
 }
@@ -122,6 +125,7 @@ impl WriteLock {
             owner: AtomicU64::new(0),
             depth: AtomicU64::new(0),
             loaned: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             file: Mutex::new(None),
         });
         registry.insert(key, Arc::downgrade(&lock));
@@ -177,6 +181,8 @@ impl WriteLock {
         *locked(&self.file) = Some(Arc::clone(file));
         self.depth.store(1, Ordering::Relaxed);
         self.loaned.store(0, Ordering::Relaxed);
+        // A slot that was claimed ahead and not used holds no frame, so it is free like any other.
+        self.ahead.store(0, Ordering::Relaxed);
         self.owner.store(me, Ordering::Relaxed);
         if control.sign_on(row) {
             // The holder before died: between two of its stores, or between its last store and the
@@ -292,6 +298,29 @@ impl Held<'_> {
     #[inline]
     pub(crate) fn loaned(&self) -> u64 {
         self.lock.loaned.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the thread keeps the lock when this goes, and has no slot for its next frame.
+    #[inline]
+    pub(crate) fn wants_ahead(&self) -> bool {
+        !self.is_outermost() && self.lock.ahead.load(Ordering::Relaxed) == 0
+    }
+
+    /// Notes the slot that was claimed for the next frame.
+    #[inline]
+    pub(crate) fn set_ahead(&self, slot: usize) {
+        self.lock.ahead.store(slot as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// Returns the slot that was claimed for this frame, and forgets it.
+    #[inline]
+    pub(crate) fn take_ahead(&self) -> Option<usize> {
+        let ahead = self.lock.ahead.load(Ordering::Relaxed);
+        if ahead == 0 {
+            return None;
+        }
+        self.lock.ahead.store(0, Ordering::Relaxed);
+        usize::try_from(ahead - 1).ok()
     }
 
     /// Notes that `slot` is on loan, or is not any more.

@@ -356,3 +356,23 @@ fn a_writer_that_waits_for_a_slot_is_not_held_up_by_other_loans() {
         error.to_string().contains("1 are on loan") || error.to_string().contains("1 is on loan")
     );
 }
+
+#[test]
+fn a_slot_claimed_ahead_is_used_or_free_again() {
+    let name = Name::new("ahead");
+    let stream = Stream::<u64, 1>::builder(&name).slots(3).create().unwrap();
+    let other = Stream::<u64, 1>::open(&name).unwrap();
+    for i in 0..100 {
+        // Kept for more than one write, the lock has a slot ready for a frame that never comes.
+        let writer = stream.lock().unwrap();
+        writer.write(&[2 * i]).unwrap();
+        writer.write(&[2 * i + 1]).unwrap();
+        drop(writer);
+        // The other handle finds it free again: all but the latest.
+        let frame = other.read().unwrap().unwrap();
+        assert_eq!(*frame, [2 * i + 1]);
+        let loans = [other.loan().unwrap(), other.loan().unwrap()];
+        assert!(matches!(other.loan(), Err(Error::NoFreeSlot { .. })));
+        drop(loans);
+    }
+}

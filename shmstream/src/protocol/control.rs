@@ -1,6 +1,7 @@
 //! The control block: every word that processes share and change.
 
 use super::Signal;
+use crate::prefetch;
 use crate::sync::{AtomicU32, AtomicU64, Label, Ordering, handshake_load, handshake_or, ordering};
 
 /// Most slots of a stream: `latest` keeps the slot in six bits, a row its pins in 64.
@@ -251,6 +252,25 @@ impl<'a> Control<'a> {
         unpack(self.head.publication.latest.load(Ordering::Relaxed)).0
     }
 
+    /// Asks for the line of the latest frame's header, and returns its slot, which may be any number.
+    #[inline]
+    pub(crate) fn prefetch_latest(self) -> usize {
+        // Relaxed: a guess, which is all that a prefetch needs.
+        let (_, slot) = unpack(self.head.publication.latest.load(Ordering::Relaxed));
+        if let Some(words) = self.slots.get(slot) {
+            prefetch::to_read(words);
+        }
+        slot
+    }
+
+    /// Asks for the line of a row that its owner will write to.
+    #[inline]
+    pub(crate) fn prefetch_row(self, row: usize) {
+        if let Some(row) = self.rows.get(row) {
+            prefetch::to_write(row);
+        }
+    }
+
     /// Returns the count of the latest frame, after [`Signal::arm`] and before the sleep.
     #[inline]
     pub(crate) fn recheck(self) -> u64 {
@@ -412,6 +432,27 @@ impl<'a> Control<'a> {
         words
             .flat_map(move |(i, word)| Bits(load(word)).map(move |bit| i * 64 + bit))
             .take_while(move |&row| row < rows.len())
+    }
+
+    /// Returns whether anybody pins `slot`.
+    ///
+    /// Written out, for the compiler: each publish runs through this, with as many turns as there are
+    /// participants.
+    #[inline(always)]
+    pub(super) fn is_pinned(self, slot: usize) -> bool {
+        for (rows, word) in self.rows.chunks(64).zip(&self.head.attached.0) {
+            // Scan: pairs with Attach.
+            let mut attached = handshake_load(Label::Scan, &[Label::Claim], word);
+            while let Some(row) = rows.get(attached.trailing_zeros() as usize) {
+                // Scan: pairs with Pin and Unpin.
+                let pins = handshake_load(Label::Scan, &[Label::Claim], &row.pins);
+                if pins >> slot & 1 != 0 {
+                    return true;
+                }
+                attached &= attached - 1;
+            }
+        }
+        false
     }
 
     /// Returns the number of rows.

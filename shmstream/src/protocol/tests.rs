@@ -159,6 +159,43 @@ fn leaves_loaned_slots_alone() {
 }
 
 #[test]
+fn claims_ahead_only_what_nobody_has_a_use_for() {
+    let block = Block::new(2, 1);
+    let control = block.control();
+    control.attach(0, 1);
+    publish(control);
+    let (latest, _) = publish(control);
+    let ahead = control.claim_ahead(0).expect("the slot before");
+    assert_ne!(ahead, latest);
+    assert_eq!(control.claim_ahead(1 << ahead), None, "on loan, or latest");
+    let pins = Pins::new(0);
+    let pinned = control.pin_latest(&pins).unwrap().unwrap();
+    publish(control);
+    assert_eq!(control.claim_ahead(0), None, "pinned");
+    let state = &block.slots[pinned.slot].state;
+    assert_eq!(
+        state.load(Ordering::Relaxed),
+        pinned.count << 1,
+        "as it was"
+    );
+    pins.remove(control, pinned.slot);
+    control.begin_to_await(&pins, pinned.count);
+    assert_eq!(control.claim_ahead(0), None, "awaited");
+}
+
+#[test]
+fn claims_ahead_nothing_that_the_history_keeps() {
+    let block = Block::new(3, 1);
+    let control = block.control_with(keeping(2));
+    publish(control);
+    publish(control);
+    let ahead = control.claim_ahead(0);
+    assert_eq!(ahead, Some(2), "the slot that is neither frame's");
+    control.publish(2, FrameWords::default());
+    assert_eq!(control.claim_ahead(0), Some(0), "frame 1 may go");
+}
+
+#[test]
 fn an_abandoned_slot_is_reused_and_never_read() {
     let block = Block::new(2, 1);
     let control = block.control();

@@ -287,6 +287,8 @@ impl Handle {
         if self.control().count() > count {
             self.read()
         } else {
+            // Whoever looks again and again pins at last, and writers take the line when they scan.
+            self.control().prefetch_row(self.pins.row());
             Ok(None)
         }
     }
