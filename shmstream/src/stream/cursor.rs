@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::frame::FrameInfo;
 use super::handle::{Handle, LOOK_FOR_SLOT, SPINS};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::os::futex;
 use crate::protocol::{Next, Role};
 use crate::region::Pin;
@@ -117,6 +117,7 @@ impl Handle {
     /// Begins to read in order. A handle has one lossless cursor at most.
     pub(crate) fn cursor(&self, start: Start, lossless: bool) -> Result<Cursor> {
         self.check_fork()?;
+        self.check_len()?;
         let control = self.control();
         let history = self.header().plan.history;
         let mut next = start.count(control.newest(), history);
@@ -208,8 +209,7 @@ impl Handle {
                 }
                 Err(_) => longest,
             };
-            futex::wait(signal.word(), value, longest)
-                .map_err(|error| Error::os(self.name(), "wait for a frame", error))?;
+            self.sleep(signal, value, longest)?;
             if let Some(frame) = self.next(cursor)? {
                 return Ok(Some(frame));
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::{check_schema, mark_unlinked, origin, read_header, taken, write_at};
+use super::file::{check_len, check_schema, mark_unlinked, origin, read_header, taken, write_at};
 use super::frame::FrameInfo;
 use super::rows;
 use crate::error::{Error, Result};
@@ -14,10 +14,11 @@ use crate::layout::{Header, Plan, PlanDefect};
 use crate::name::StreamName;
 use crate::os::clock::Clock;
 use crate::os::fork::Unshared;
+use crate::os::futex::Slept;
 use crate::os::map::Residency;
 use crate::os::shm::{Directory, FileId, Standing};
 use crate::os::{futex, lock};
-use crate::protocol::{Control, FrameWords, Holding, Occupied, Pinned, Pins, Torn};
+use crate::protocol::{Control, FrameWords, Holding, Occupied, Pinned, Pins, Signal, Torn};
 use crate::region::{Claim, Pin, Region};
 use crate::schema::Schema;
 use crate::write_lock::{Held, LOOK_AGAIN, Patience, WriteLock};
@@ -152,6 +153,7 @@ impl Handle {
         residency: Residency,
     ) -> Result<Self> {
         let file = Arc::new(file);
+        check_len(name, &*file, &header.layout)?;
         let residency = Residency {
             huge: header.plan.huge,
             ..residency
@@ -328,13 +330,26 @@ impl Handle {
             {
                 return Ok(Some(frame));
             }
-            futex::wait(signal.word(), value, longest)
-                .map_err(|error| Error::os(&self.name, "wait for a frame", error))?;
+            self.sleep(signal, value, longest)?;
             if let Some(frame) = self.read_after(count)? {
                 return Ok(Some(frame));
             }
             self.check_replaced()?;
         }
+    }
+
+    /// Sleeps until the signal is fired, as far as can be told.
+    pub(super) fn sleep(&self, signal: &Signal, value: u32, longest: Duration) -> Result<()> {
+        let slept = futex::wait(signal.word(), value, longest)
+            .map_err(|error| Error::os(&self.name, "wait", error))?;
+        match slept {
+            Slept::Awoken => Ok(()),
+            Slept::Through => self.check_len(),
+        }
+    }
+
+    pub(super) fn check_len(&self) -> Result<()> {
+        check_len(&self.name, &*self.file, &self.header.layout)
     }
 
     pub(super) fn check_replaced(&self) -> Result<()> {
@@ -452,8 +467,7 @@ impl Handle {
             *armed = Some(freed.arm());
             return Ok(());
         };
-        futex::wait(freed.word(), value, longest)
-            .map_err(|error| Error::os(&self.name, "wait for a slot", error))
+        self.sleep(freed, value, longest)
     }
 
     #[cold]
@@ -500,7 +514,10 @@ impl Drop for Handle {
             // There is nobody to tell; `purge` removes what is left.
             let _ = self.unlink();
         }
-        self.control().detach(self.pins.row());
+        // Nobody can use a truncated stream, and a program that has been told so is not ended for it.
+        if self.check_len().is_ok() {
+            self.control().detach(self.pins.row());
+        }
         // By itself, before the descriptor closes: another thread may be between `fork` and `exec`,
         // and its child would keep the lock until then.
         lock::unlock_row(&*self.file, self.pins.row());

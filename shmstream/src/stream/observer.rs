@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::any::{AnyStream, Blank};
-use super::file::{check_schema, read_header};
+use super::file::{check_len, check_schema, read_header};
 use super::frame::FrameInfo;
 use super::handle::{Link, SPINS};
 use super::status::{Look, Status};
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::layout::Header;
 use crate::name::StreamName;
 use crate::os::fork::Unshared;
-use crate::os::futex;
+use crate::os::futex::{self, Slept};
 use crate::os::map::Residency;
 use crate::os::shm::Directory;
 use crate::protocol::Sight;
@@ -312,8 +312,11 @@ impl<S: AnyStream> Observer<S> {
             let Some(left) = patience.left(longest) else {
                 return Ok(None);
             };
-            futex::wait(signal.word(), value, left)
-                .map_err(|error| Error::os(&self.name, "wait for a frame", error))?;
+            let slept = futex::wait(signal.word(), value, left)
+                .map_err(|error| Error::os(&self.name, "wait", error))?;
+            if slept == Slept::Through {
+                check_len(&self.name, &self.file, &self.header.layout)?;
+            }
             if checked.elapsed() >= LOOK_AGAIN {
                 checked = Instant::now();
                 if let Some(found) = read()? {

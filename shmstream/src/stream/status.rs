@@ -9,7 +9,7 @@ use rustix::fs::fstat;
 
 use super::any::AnyStream;
 use super::dynamic::DynStream;
-use super::file::read_header;
+use super::file::{check_len, read_header};
 use super::frame::FrameInfo;
 use super::handle::{Handle, Link};
 use super::typed::Stream;
@@ -270,6 +270,7 @@ impl<F: AsFd> Look<'_, F> {
             sight,
             ..
         } = self;
+        check_len(name, file, &header.layout)?;
         let stat = fstat(file).map_err(|error| Error::os(name, "look at its file", error))?;
         let link = Link::from(directory.standing(name, file)?);
         let participants = self.participants()?;
