@@ -16,6 +16,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 pub mod checked;
+pub mod driver;
 
 /// How long anything may take before a test counts as hanging. Generous: machines are busy.
 pub const DEADLINE: Duration = Duration::from_secs(60);
