@@ -6,13 +6,13 @@ use std::ffi::{c_int, c_uint};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use crate::blocks;
 use crate::call::{Code, Out, context_call, device_call};
 use crate::config::config;
 use crate::device::{Physical, ordinal, physical};
 use crate::event;
 use crate::ipc;
 use crate::log;
-use crate::memory;
 use crate::queue::{self, Queue};
 use crate::status::{Outcome, Status};
 use crate::table::lock;
@@ -121,7 +121,7 @@ impl Context {
         queue::forget(self);
         event::forget(self);
         ipc::forget(self);
-        memory::forget(self);
+        blocks::forget(self);
     }
 }
 
@@ -217,7 +217,7 @@ unsafe extern "C" fn cuCtxSynchronize() -> Code {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuMemGetInfo_v2(free: Out<usize>, total: Out<usize>) -> Code {
     context_call("cuMemGetInfo_v2", |_| {
-        free.put(config().memory.saturating_sub(memory::used()))?;
+        free.put(config().memory.saturating_sub(blocks::used()))?;
         total.put(config().memory)
     })
 }

@@ -7,10 +7,10 @@
 use std::ffi::c_uint;
 use std::sync::Arc;
 
+use crate::blocks::{Address, block, span};
 use crate::call::{Code, context_call};
 use crate::context::Context;
 use crate::host::is_pinned;
-use crate::memory::{Address, block, span};
 use crate::status::{Outcome, Status};
 
 /// An address of the host that a job may write to.

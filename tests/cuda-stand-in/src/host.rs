@@ -5,9 +5,9 @@ use std::ffi::c_uint;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
+use crate::blocks::{Address, alone};
 use crate::call::{Code, Out, context_call};
 use crate::mapping::{Mapping, pages};
-use crate::memory::{Address, alone};
 use crate::span::Span;
 use crate::status::{Outcome, Status};
 use crate::table::lock;

@@ -10,13 +10,13 @@ use std::sync::Mutex;
 
 use rustix::fs::{Mode, OFlags, fstat, open};
 
+use crate::blocks::{Address, Block, Origin, insert, take, whole};
 use crate::call::{Code, Out, context_call};
 use crate::context::Context;
 use crate::device::{Physical, reaches};
 use crate::event::{self, Event};
 use crate::identity::visible_pid;
 use crate::mapping::{Mapping, pages};
-use crate::memory::{Address, Block, Origin, insert, take, whole};
 use crate::status::{Outcome, Status};
 use crate::table::lock;
 

@@ -3,9 +3,9 @@
 use std::ffi::c_uint;
 use std::sync::atomic::Ordering;
 
+use crate::blocks::{Address, span};
 use crate::call::{Code, Out, call, context_call};
 use crate::log;
-use crate::memory::{Address, span};
 
 /// Combines each 64-bit word with a key, in place, as a kernel would on this queue.
 #[unsafe(no_mangle)]

@@ -27,6 +27,7 @@
 // The driver's names.
 #![allow(non_snake_case)]
 
+mod blocks;
 mod call;
 mod config;
 mod context;
@@ -42,9 +43,12 @@ mod log;
 mod mapping;
 mod memory;
 mod peer;
+mod pointer;
 mod queue;
 mod queue_calls;
 mod span;
 mod status;
 mod table;
+mod vmm;
+mod vmm_map;
 mod wait_value;

@@ -30,6 +30,7 @@ impl Status {
     pub(crate) const HOST_MEMORY_ALREADY_REGISTERED: Self = Self(712);
     pub(crate) const HOST_MEMORY_NOT_REGISTERED: Self = Self(713);
     pub(crate) const NOT_PERMITTED: Self = Self(800);
+    pub(crate) const NOT_SUPPORTED: Self = Self(801);
 }
 
 /// Code, name and text of what a call may come to, and of the codes that tests make it return.

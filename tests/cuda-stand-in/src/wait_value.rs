@@ -4,8 +4,8 @@ use std::ffi::c_uint;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::blocks::{Address, span};
 use crate::call::{Code, context_call};
-use crate::memory::{Address, span};
 use crate::status::{Outcome, Status};
 
 /// `CU_STREAM_WAIT_VALUE_*`: greater or equal in a cyclic sense, equal, some bits set, some bits clear.
