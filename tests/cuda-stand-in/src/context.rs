@@ -1,15 +1,12 @@
-//! Contexts: the primary one of each device, and which one a thread uses.
+//! Contexts: the primary one of each device and others, and which one a thread uses.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{c_int, c_uint};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::blocks;
-use crate::call::{Code, Out, context_call, device_call};
-use crate::config::config;
-use crate::device::{Physical, ordinal, physical};
+use crate::device::Physical;
 use crate::event;
 use crate::ipc;
 use crate::log;
@@ -29,24 +26,28 @@ pub(crate) struct Context {
     pub(crate) peers: Mutex<BTreeSet<Physical>>,
 }
 
-/// The primary context of each device, and how often it is retained.
-static PRIMARY: Mutex<BTreeMap<Physical, (usize, Arc<Context>)>> = Mutex::new(BTreeMap::new());
+/// The contexts that are not destroyed.
+static LIVE: Mutex<BTreeMap<usize, Arc<Context>>> = Mutex::new(BTreeMap::new());
+/// How often the primary context of a device is retained.
+static RETAINED: Mutex<BTreeMap<Physical, usize>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
-    static CURRENT: Cell<usize> = const { Cell::new(0) };
+    /// The contexts of a thread; the last is current.
+    static STACK: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Context {
-    fn new(device: Physical) -> Arc<Self> {
-        Arc::new(Self {
-            // Always the same for a device, as with the driver.
-            handle: (1 << 40) + 16 * (usize::try_from(device).unwrap_or(0) + 1),
+    /// Makes a context that can be found by its handle.
+    fn make(handle: usize, device: Physical) {
+        let context = Self {
+            handle,
             device,
             lost: AtomicBool::new(false),
             queues: Mutex::new(Vec::new()),
             null: Mutex::new(None),
             peers: Mutex::new(BTreeSet::new()),
-        })
+        };
+        lock(&LIVE).insert(handle, Arc::new(context));
     }
 
     /// Makes every further call fail, and drops what waits in the queues.
@@ -125,99 +126,74 @@ impl Context {
     }
 }
 
+/// Returns the handle of a device's primary context: always the same, as with the driver.
+fn primary(device: Physical) -> usize {
+    (1 << 40) + 16 * (usize::try_from(device).unwrap_or(0) + 1)
+}
+
 /// Returns the context that this thread uses.
 pub(crate) fn current() -> Outcome<Arc<Context>> {
-    match CURRENT.get() {
+    match current_handle() {
         0 => Err(Status::INVALID_CONTEXT),
         handle => live(handle).ok_or(Status::CONTEXT_IS_DESTROYED),
     }
 }
 
+fn current_handle() -> usize {
+    STACK.with_borrow(|stack| stack.last().copied().unwrap_or(0))
+}
+
 /// Returns the context of a handle, if it is not destroyed.
 pub(crate) fn live(handle: usize) -> Option<Arc<Context>> {
-    let primary = lock(&PRIMARY);
-    let found = primary
-        .values()
-        .find(|(_, context)| context.handle == handle);
-    found.map(|(_, context)| Arc::clone(context))
+    lock(&LIVE).get(&handle).cloned()
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: Out<usize>, device: c_int) -> Code {
-    device_call("cuDevicePrimaryCtxRetain", || {
-        let device = physical(device)?;
-        let mut primary = lock(&PRIMARY);
-        let (retained, kept) = primary
-            .entry(device)
-            .or_insert_with(|| (0, Context::new(device)));
-        context.put(kept.handle)?;
-        *retained += 1;
-        Ok(())
-    })
+/// Keeps the primary context of a device, and returns its handle.
+pub(crate) fn retain(device: Physical) -> usize {
+    let mut retained = lock(&RETAINED);
+    let count = retained.entry(device).or_insert(0);
+    if *count == 0 {
+        Context::make(primary(device), device);
+    }
+    *count += 1;
+    primary(device)
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuDevicePrimaryCtxRelease_v2(device: c_int) -> Code {
-    device_call("cuDevicePrimaryCtxRelease_v2", || {
-        let device = physical(device)?;
-        let mut primary = lock(&PRIMARY);
-        let (retained, context) = primary.get_mut(&device).ok_or(Status::INVALID_CONTEXT)?;
-        *retained -= 1;
-        if *retained == 0 {
-            let context = Arc::clone(context);
-            primary.remove(&device);
-            drop(primary);
-            context.destroy();
-        }
-        Ok(())
-    })
+/// Lets go of the primary context of a device; the last to do so destroys it.
+pub(crate) fn release(device: Physical) -> Outcome {
+    let mut retained = lock(&RETAINED);
+    let count = retained.get_mut(&device).filter(|count| **count > 0);
+    let count = count.ok_or(Status::INVALID_CONTEXT)?;
+    *count -= 1;
+    if *count == 0 {
+        destroy(primary(device))?;
+    }
+    Ok(())
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuDevicePrimaryCtxGetState(
-    device: c_int,
-    flags: Out<c_uint>,
-    active: Out<c_int>,
-) -> Code {
-    device_call("cuDevicePrimaryCtxGetState", || {
-        let is_active = lock(&PRIMARY).contains_key(&physical(device)?);
-        flags.put(0)?;
-        active.put(c_int::from(is_active))
-    })
+/// Returns whether the primary context of a device is there.
+pub(crate) fn is_active(device: Physical) -> bool {
+    live(primary(device)).is_some()
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuCtxGetCurrent(context: Out<usize>) -> Code {
-    device_call("cuCtxGetCurrent", || context.put(CURRENT.get()))
+/// Makes a context besides the primary one, current in this thread.
+pub(crate) fn create(device: Physical) -> usize {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed) + 1;
+    let handle = (5 << 40) + 16 * number;
+    Context::make(handle, device);
+    STACK.with_borrow_mut(|stack| stack.push(handle));
+    handle
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuCtxSetCurrent(context: usize) -> Code {
-    device_call("cuCtxSetCurrent", || {
-        if context != 0 && live(context).is_none() {
-            return Err(Status::INVALID_CONTEXT);
-        }
-        CURRENT.set(context);
-        Ok(())
-    })
+/// Destroys a context, whoever still has its handle.
+pub(crate) fn destroy(handle: usize) -> Outcome {
+    let found = lock(&LIVE).remove(&handle);
+    found.ok_or(Status::INVALID_CONTEXT)?.destroy();
+    Ok(())
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuCtxGetDevice(device: Out<c_int>) -> Code {
-    context_call("cuCtxGetDevice", |context| {
-        device.put(ordinal(context.device).ok_or(Status::INVALID_DEVICE)?)
-    })
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuCtxSynchronize() -> Code {
-    context_call("cuCtxSynchronize", |context| context.synchronize())
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemGetInfo_v2(free: Out<usize>, total: Out<usize>) -> Code {
-    context_call("cuMemGetInfo_v2", |_| {
-        free.put(config().memory.saturating_sub(blocks::used()))?;
-        total.put(config().memory)
-    })
+/// The contexts of this thread, for the calls that change which is current.
+pub(crate) fn with_stack<R>(change: impl FnOnce(&mut Vec<usize>) -> R) -> R {
+    STACK.with_borrow_mut(change)
 }

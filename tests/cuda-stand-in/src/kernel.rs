@@ -1,81 +1,78 @@
-//! Work in place for tests, found by `dlsym` under names that no driver has.
+//! The kernels that there are, by the names that they have in `kernels.ptx`.
 
-use std::ffi::c_uint;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::blocks::{Address, span};
-use crate::call::{Code, Out, call, context_call};
-use crate::log;
+use crate::queue::Queue;
+use crate::status::Outcome;
 
-/// Combines each 64-bit word with a key, in place, as a kernel would on this queue.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn standinLaunchXor(
-    queue: usize,
-    address: Address,
-    words: usize,
-    key: u64,
-) -> Code {
-    context_call("standinLaunchXor", |context| {
-        let queue = context.queue(queue)?;
-        let len = words.saturating_mul(size_of::<u64>());
-        span(address, len)?.words()?;
-        queue.put_late(move || {
-            for word in span(address, len)?.words()? {
-                word.fetch_xor(key, Ordering::Relaxed);
+/// A kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernel {
+    XorWords,
+    CheckWords,
+    Pause,
+}
+
+impl Kernel {
+    /// Finds a kernel.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "xor_words" => Some(Self::XorWords),
+            "check_words" => Some(Self::CheckWords),
+            "pause_ns" => Some(Self::Pause),
+            _ => None,
+        }
+    }
+
+    /// Returns how many arguments it takes, each of 64 bits.
+    pub(crate) const fn arguments(self) -> usize {
+        match self {
+            Self::XorWords => 3,
+            Self::CheckWords => 4,
+            Self::Pause => 1,
+        }
+    }
+
+    /// Puts a run of it into a queue. As on a GPU, bad addresses are found when it runs, and cost the
+    /// context.
+    pub(crate) fn launch(self, queue: &Queue, arguments: Vec<u64>) {
+        queue.put_late(move || match (self, arguments.as_slice()) {
+            (Self::XorWords, &[address, words, key]) => xor(address, words, key),
+            (Self::CheckWords, &[address, words, value, count]) => {
+                check(address, words, value, count)
             }
-            Ok(())
+            (Self::Pause, &[nanoseconds]) => {
+                std::thread::sleep(Duration::from_nanos(nanoseconds));
+                Ok(())
+            }
+            _ => unreachable!("as many arguments as it takes"),
         });
-        Ok(())
-    })
+    }
 }
 
-/// Counts the 64-bit words that differ from a value, as a kernel would on this queue, and stores how
-/// many in the word at `result`, in device memory or pinned memory.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn standinLaunchCheck(
-    queue: usize,
-    address: Address,
-    words: usize,
-    value: u64,
-    result: Address,
-) -> Code {
-    context_call("standinLaunchCheck", |context| {
-        let queue = context.queue(queue)?;
-        let len = words.saturating_mul(size_of::<u64>());
-        span(address, len)?.words()?;
-        span(result, size_of::<u64>())?.words()?;
-        queue.put_late(move || {
-            let span_checked = span(address, len)?;
-            let all = span_checked.words()?.iter();
-            let wrong = all.filter(|word| word.load(Ordering::Relaxed) != value);
-            let wrong = wrong.map(|_| 1_u64).sum();
-            span(result, size_of::<u64>())?.words()?[0].store(wrong, Ordering::Release);
-            Ok(())
-        });
-        Ok(())
-    })
+/// Device addresses and lengths are as wide as this processor's.
+fn wide(number: u64) -> Address {
+    Address::try_from(number).unwrap_or(Address::MAX)
 }
 
-/// Sets how long a queue waits before each thing that it does to memory.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn standinSetDelay(queue: usize, microseconds: u64) -> Code {
-    context_call("standinSetDelay", |context| {
-        context.any_queue(queue)?.set_delay(microseconds);
-        Ok(())
-    })
+fn xor(address: u64, words: u64, key: u64) -> Outcome {
+    let all = span(wide(address), wide(words.saturating_mul(8)))?;
+    for word in all.words()? {
+        // A load and a store, as the kernel does: nobody else may write meanwhile.
+        let value = word.load(Ordering::Relaxed);
+        word.store(value ^ key, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
-/// Loses the current context, as a fault on the device does.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn standinLoseContext() -> Code {
-    context_call("standinLoseContext", |context| {
-        context.lose();
-        Ok(())
-    })
-}
-
-/// Tells how many calls this process made from inside host functions.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn standinViolations(result: Out<c_uint>) -> Code {
-    call("standinViolations", || result.put(log::violations()))
+fn check(address: u64, words: u64, value: u64, count: u64) -> Outcome {
+    let all = span(wide(address), wide(words.saturating_mul(8)))?;
+    let count = span(wide(count), size_of::<u64>())?;
+    let words = all.words()?.iter();
+    let wrong = words.filter(|word| word.load(Ordering::Relaxed) != value);
+    let wrong = wrong.map(|_| 1_u64).sum();
+    count.words()?[0].fetch_add(wrong, Ordering::Relaxed);
+    Ok(())
 }

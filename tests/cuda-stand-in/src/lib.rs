@@ -10,7 +10,7 @@
 //!   is left when one of them is killed is what a driver leaves.
 //! - It refuses what the driver refuses, and what a test asks it to refuse.
 //!
-//! It has no kernels but those of `kernel.rs`, no hardware and no timing of its own. Where neither
+//! It has no kernels but the few of `kernel.rs`, no hardware and no timing of its own. Where neither
 //! NVIDIA's text nor a report says what a driver does, the code that decides says so.
 //!
 //! `README.md` lists the settings, all read from the environment.
@@ -31,6 +31,7 @@ mod blocks;
 mod call;
 mod config;
 mod context;
+mod context_calls;
 mod copy;
 mod device;
 mod event;
@@ -42,6 +43,8 @@ mod kernel;
 mod log;
 mod mapping;
 mod memory;
+mod module;
+mod own;
 mod peer;
 mod pointer;
 mod queue;

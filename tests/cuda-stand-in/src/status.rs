@@ -17,9 +17,11 @@ impl Status {
     pub(crate) const NOT_INITIALIZED: Self = Self(3);
     pub(crate) const NO_DEVICE: Self = Self(100);
     pub(crate) const INVALID_DEVICE: Self = Self(101);
+    pub(crate) const INVALID_IMAGE: Self = Self(200);
     pub(crate) const INVALID_CONTEXT: Self = Self(201);
     pub(crate) const MAP_FAILED: Self = Self(205);
     pub(crate) const PEER_ACCESS_UNSUPPORTED: Self = Self(217);
+    pub(crate) const FILE_NOT_FOUND: Self = Self(301);
     pub(crate) const INVALID_HANDLE: Self = Self(400);
     pub(crate) const NOT_FOUND: Self = Self(500);
     pub(crate) const NOT_READY: Self = Self(600);
@@ -34,7 +36,7 @@ impl Status {
 }
 
 /// Code, name and text of what a call may come to, and of the codes that tests make it return.
-const TEXTS: [(c_int, &CStr, &CStr); 26] = [
+const TEXTS: [(c_int, &CStr, &CStr); 28] = [
     (0, c"CUDA_SUCCESS", c"no error"),
     (1, c"CUDA_ERROR_INVALID_VALUE", c"invalid argument"),
     (2, c"CUDA_ERROR_OUT_OF_MEMORY", c"out of memory"),
@@ -43,6 +45,7 @@ const TEXTS: [(c_int, &CStr, &CStr); 26] = [
     (46, c"CUDA_ERROR_DEVICE_UNAVAILABLE", c"device unavailable"),
     (100, c"CUDA_ERROR_NO_DEVICE", c"no device is detected"),
     (101, c"CUDA_ERROR_INVALID_DEVICE", c"invalid device ordinal"),
+    (200, c"CUDA_ERROR_INVALID_IMAGE", c"invalid kernel image"),
     (201, c"CUDA_ERROR_INVALID_CONTEXT", c"invalid context"),
     (205, c"CUDA_ERROR_MAP_FAILED", c"mapping failed"),
     (
@@ -50,6 +53,7 @@ const TEXTS: [(c_int, &CStr, &CStr); 26] = [
         c"CUDA_ERROR_PEER_ACCESS_UNSUPPORTED",
         c"no peer access between these devices",
     ),
+    (301, c"CUDA_ERROR_FILE_NOT_FOUND", c"file not found"),
     (304, c"CUDA_ERROR_OPERATING_SYSTEM", c"a system call failed"),
     (400, c"CUDA_ERROR_INVALID_HANDLE", c"invalid handle"),
     (500, c"CUDA_ERROR_NOT_FOUND", c"not found"),
