@@ -9,6 +9,10 @@ use std::sync::OnceLock;
 
 use crate::PrivateDir;
 
+/// Kernels that the machine's driver compiles, and that the stand-in has too. Their text says what they
+/// do.
+pub const KERNELS: &str = include_str!("../cuda-stand-in/kernels.ptx");
+
 const PACKAGE: &str = "shmstream-cuda-stand-in";
 const FILE: &str = "libshmstream_cuda_stand_in.so";
 /// The names by which programs look for the driver.
@@ -18,7 +22,7 @@ const REAL: &str = "SHMSTREAM_TEST_GPU";
 /// A stand-in that is built already.
 const BUILT: &str = "SHMSTREAM_TEST_STAND_IN";
 
-/// A driver for children.
+/// A driver for children. Must live as long as they may still load it.
 #[derive(Debug)]
 pub struct Driver {
     /// Where its file lies; none for the machine's own.

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::config::config;
+use crate::config::{config, malformed};
 use crate::status::Status;
 
 static VIOLATIONS: AtomicU32 = AtomicU32::new(0);
@@ -50,7 +50,7 @@ fn file() -> Option<&'static File> {
     let open = || {
         let path = config().log.as_ref()?;
         let file = File::options().append(true).create(true).open(path);
-        Some(file.unwrap_or_else(|error| panic!("STANDIN_LOG {}: {error}", path.display())))
+        Some(file.unwrap_or_else(|_| malformed("STANDIN_LOG", &path.to_string_lossy())))
     };
     FILE.get_or_init(open).as_ref()
 }
