@@ -111,11 +111,77 @@ impl Default for Driver {
     }
 }
 
+/// The calls that children make to the stand-in. A real driver notes none.
+#[derive(Debug, Default)]
+pub struct CallLog(PrivateDir);
+
+impl CallLog {
+    /// Makes an empty log.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a child note its calls.
+    pub fn apply(&self, command: &mut Command) {
+        command.env("STANDIN_LOG", self.path());
+    }
+
+    /// Returns where the log ends now, for a later look at what came behind.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.text().len()
+    }
+
+    /// Returns the functions that a process called since the log ended at `from`, in order.
+    #[must_use]
+    pub fn calls(&self, pid: u32, from: usize) -> Vec<String> {
+        self.lines(pid, "call", from)
+    }
+
+    /// Returns the functions in which a process waited for a queue since the log ended at `from`,
+    /// whether that is their purpose or not.
+    #[must_use]
+    pub fn waits(&self, pid: u32, from: usize) -> Vec<String> {
+        self.lines(pid, "waits", from)
+    }
+
+    /// Returns the functions that a process called from inside host functions, which is forbidden.
+    #[must_use]
+    pub fn violations(&self, pid: u32) -> Vec<String> {
+        self.lines(pid, "violation", 0)
+    }
+
+    /// Returns the calls of a process that failed, as name and code.
+    #[must_use]
+    pub fn refusals(&self, pid: u32, from: usize) -> Vec<String> {
+        self.lines(pid, "refused", from)
+    }
+
+    fn lines(&self, pid: u32, kind: &str, from: usize) -> Vec<String> {
+        let beginning = format!("{pid} {kind} ");
+        let text = self.text();
+        let lines = text[from..].lines();
+        let found = lines.filter_map(|line| line.strip_prefix(&beginning));
+        found.map(str::to_owned).collect()
+    }
+
+    fn text(&self) -> String {
+        // Not there before the first call.
+        std::fs::read_to_string(self.path()).unwrap_or_default()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("calls")
+    }
+}
+
 /// Builds the stand-in, and returns the directory where it lies under the driver's names.
 fn linked() -> &'static Path {
     static LINKED: OnceLock<PathBuf> = OnceLock::new();
     LINKED.get_or_init(|| {
         let built = std::env::var_os(BUILT).map_or_else(build, PathBuf::from);
+        let built = std::path::absolute(built).expect("the path of the stand-in");
         let directory = own_directory().join("driver");
         std::fs::create_dir_all(&directory).expect("make a directory for the stand-in");
         for name in NAMES {

@@ -38,6 +38,8 @@ impl<T> Out<T> {
 }
 
 thread_local! {
+    /// The call that this thread is in.
+    static CALL: Cell<&str> = const { Cell::new("") };
     static IN_HOST_FUNCTION: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -53,6 +55,11 @@ pub(crate) fn host_function(run: impl FnOnce()) {
     IN_HOST_FUNCTION.set(true);
     run();
     IN_HOST_FUNCTION.set(false);
+}
+
+/// Notes that the call that this thread is in waits for a queue.
+pub(crate) fn waits() {
+    log::wait(CALL.get());
 }
 
 /// A call that is allowed at any time.
@@ -95,6 +102,7 @@ fn admit(name: &'static str) -> Outcome {
         return Err(Status::NOT_INITIALIZED);
     }
     log::call(name);
+    CALL.set(name);
     if IN_HOST_FUNCTION.get() {
         // The driver may return this, it need not: on a GPU such a call may also hang.
         log::violation(name);

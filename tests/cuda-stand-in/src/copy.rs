@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::blocks::{Address, block, span};
 use crate::call::{Code, context_call};
 use crate::context::Context;
-use crate::host::is_pinned;
+use crate::host::{is_pinned, is_writable};
 use crate::status::{Outcome, Status};
 
 /// An address of the host that a job may write to.
@@ -83,6 +83,9 @@ fn between(
 ) -> Outcome {
     span(to, len)?;
     span(from, len)?;
+    if !is_writable(to) {
+        return Err(Status::INVALID_VALUE);
+    }
     context.queue(queue)?.put_late(move || {
         span(to, len)?.copy_from(&span(from, len)?);
         Ok(())

@@ -13,7 +13,7 @@ use rustix::fs::Timespec;
 use rustix::thread::futex;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::call::{Code, Out, context_call};
+use crate::call::{Code, Out, context_call, waits};
 use crate::context::Context;
 use crate::mapping::{Mapping, PAGE, file};
 use crate::status::{Outcome, Status};
@@ -201,6 +201,7 @@ unsafe extern "C" fn cuEventQuery(handle: usize) -> Code {
 unsafe extern "C" fn cuEventSynchronize(handle: usize) -> Code {
     context_call("cuEventSynchronize", |context| {
         let event = find(handle)?;
+        waits();
         event.wait(event.latest(), context)
     })
 }

@@ -16,6 +16,8 @@ use crate::table::lock;
 const ALLOC_FLAGS: c_uint = 7;
 /// `CU_MEMHOSTREGISTER_*`: portable, device-mapped, memory of a device, read-only.
 const REGISTER_FLAGS: c_uint = 15;
+/// The last of them, without which a mapping that cannot be written is refused.
+const READ_ONLY: c_uint = 8;
 
 struct Pinned {
     len: usize,
@@ -42,6 +44,43 @@ pub(crate) fn span(address: Address, len: usize) -> Outcome<Span> {
     // SAFETY: mapped here, or by the caller, who keeps it until it is unregistered: the driver's
     // contract. Both wait until nobody has the entry (`release`).
     Ok(unsafe { Span::new(start, len, Arc::clone(found) as Arc<_>) })
+}
+
+/// Returns whether a range may be written.
+pub(crate) fn is_writable(address: Address) -> bool {
+    let pinned = lock(&PINNED);
+    let found = pinned.range(..=address).next_back();
+    found.is_none_or(|(start, found)| {
+        address - start >= found.len || found.mapping.is_some() || found.flags & READ_ONLY == 0
+    })
+}
+
+/// Returns whether the system has all of a range mapped, and writable if that is asked for.
+fn is_mapped(address: usize, size: usize, writable: bool) -> bool {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let Some(end) = address.checked_add(size) else {
+        return false;
+    };
+    let mut reached = address;
+    for line in maps.lines() {
+        let Some((start, stop, rights)) = mapping(line) else {
+            continue;
+        };
+        let usable = rights.starts_with('r') && (!writable || rights[1..].starts_with('w'));
+        if usable && start <= reached && reached < stop {
+            reached = stop;
+        }
+    }
+    reached >= end
+}
+
+/// Reads a line of the system's list: where a mapping is, and what may be done with it.
+fn mapping(line: &str) -> Option<(usize, usize, &str)> {
+    let (range, rest) = line.split_once(' ')?;
+    let (start, stop) = range.split_once('-')?;
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let stop = usize::from_str_radix(stop, 16).ok()?;
+    Some((start, stop, rest))
 }
 
 /// Returns whether all of a range is pinned.
@@ -108,6 +147,10 @@ unsafe extern "C" fn cuMemFreeHost(address: usize) -> Code {
 unsafe extern "C" fn cuMemHostRegister_v2(address: usize, size: usize, flags: c_uint) -> Code {
     context_call("cuMemHostRegister_v2", |_| {
         if address == 0 || size == 0 || flags & !REGISTER_FLAGS != 0 {
+            return Err(Status::INVALID_VALUE);
+        }
+        // Documented to be refused; with which code is a guess.
+        if !is_mapped(address, size, flags & READ_ONLY == 0) {
             return Err(Status::INVALID_VALUE);
         }
         let mapping = None;

@@ -1,7 +1,8 @@
 //! A file that tells a test which calls were made.
 //!
-//! One line each: `PID call NAME`, `PID refused NAME CODE`, `PID violation NAME` for a call from inside
-//! a host function, `PID lost` for a context that was lost. Lines are appended whole, so all processes
+//! One line each: `PID call NAME`, `PID waits NAME` when that call waits for a queue, `PID refused NAME
+//! CODE`, `PID violation NAME` for a call from inside a host function, `PID lost` for a context that was
+//! lost. Lines are appended whole, so all processes
 //! of a test can share a file, and a test can add marks of its own.
 
 use std::fmt::Arguments;
@@ -17,6 +18,10 @@ static VIOLATIONS: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) fn call(name: &str) {
     line(format_args!("call {name}"));
+}
+
+pub(crate) fn wait(name: &str) {
+    line(format_args!("waits {name}"));
 }
 
 pub(crate) fn refusal(name: &str, status: Status) {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::call::waits;
 use crate::config::config;
 use crate::context::Context;
 use crate::status::{Outcome, Status};
@@ -105,8 +106,9 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits until the jobs of this moment are done.
+    /// Waits until the jobs of this moment are done, for a call of the driver.
     pub(crate) fn synchronize(&self) -> Outcome {
+        waits();
         let mut state = lock(&self.state);
         let last = state.put;
         while state.done < last {

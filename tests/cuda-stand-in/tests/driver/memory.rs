@@ -6,8 +6,8 @@ use cudarc::driver::sys::{CUpointer_attribute_enum as Attribute, CUresult, CUstr
 use shmstream_tests::Role;
 
 use crate::support::{
-    BLOCK, INVALID_VALUE, all, allocate, bytes, child, child_with, cu, fill, ok, pinned, queue,
-    start, synchronize,
+    BLOCK, INVALID_VALUE, all, allocate, bytes, child, child_with, cu, fill, kernel, launch, ok,
+    pinned, queue, start, synchronize,
 };
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
@@ -16,9 +16,11 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("freed_in_order", freed_in_order),
     ("limited", limited),
     ("registered", registered),
+    ("registered_read_only", registered_read_only),
     ("attributes", attributes),
     ("released", released),
     ("own_functions", own_functions),
+    ("safe_calls", safe_calls),
 ];
 
 #[test]
@@ -45,8 +47,11 @@ fn freed_memory_is_refused() {
 fn freed(_: &[String]) {
     start();
     let (queue, a) = (queue(), allocate(BLOCK));
+    // Not freed under a queue's feet.
+    ok(launch(queue, kernel("pause_ns"), &[20_000_000]));
     fill(queue, a, 1, BLOCK);
     ok(cu!(cuMemFree_v2(a)));
+    synchronize(queue);
     assert_eq!(cu!(cuMemFree_v2(a)), INVALID_VALUE);
     assert_eq!(cu!(cuMemsetD8Async(a, 1, BLOCK, queue)), INVALID_VALUE);
     assert_eq!(cu!(cuMemFree_v2(0)), CUresult::CUDA_SUCCESS);
@@ -118,6 +123,31 @@ fn registered(_: &[String]) {
     ok(cu!(cuMemFreeHost(pinned(1).cast())));
 }
 
+#[test]
+fn read_only_memory_is_registered_as_such() {
+    child("registered_read_only", &[]).finish();
+}
+
+fn registered_read_only(_: &[String]) {
+    use rustix::mm::{MprotectFlags, mprotect};
+    start();
+    let (queue, a) = (queue(), allocate(BLOCK));
+    let mut memory = vec![4_u8; 2 * BLOCK];
+    let start = memory.as_mut_ptr();
+    let start = start.wrapping_add(start.align_offset(4096)).cast();
+    // SAFETY: pages within the vector, which nobody writes until they may be written again.
+    unsafe { mprotect(start, BLOCK, MprotectFlags::READ) }.expect("read-only pages");
+    assert_eq!(cu!(cuMemHostRegister_v2(start, BLOCK, 0)), INVALID_VALUE);
+    ok(cu!(cuMemHostRegister_v2(start, BLOCK, 8)));
+    ok(cu!(cuMemcpyHtoDAsync_v2(a, start, BLOCK, queue)));
+    synchronize(queue);
+    assert_eq!(all(a, BLOCK), 4);
+    ok(cu!(cuMemHostUnregister(start)));
+    let writable = MprotectFlags::READ | MprotectFlags::WRITE;
+    // SAFETY: as above.
+    unsafe { mprotect(start, BLOCK, writable) }.expect("writable pages");
+}
+
 /// Asks for an attribute of an address.
 fn attribute<T: Default>(address: u64, attribute: Attribute) -> Result<T, CUresult> {
     let mut value = T::default();
@@ -181,6 +211,29 @@ fn released(_: &[String]) {
     assert_eq!(cu!(cuMemFree_v2(a)), destroyed);
     start();
     assert_eq!(cu!(cuMemFree_v2(a)), INVALID_VALUE);
+}
+
+#[test]
+fn the_safe_calls_of_cudarc_work() {
+    child("safe_calls", &[]).finish();
+}
+
+fn safe_calls(_: &[String]) {
+    use cudarc::driver::CudaContext;
+    assert!(CudaContext::device_count().expect("a count") > 0);
+    let context = CudaContext::new(0).expect("a context");
+    let queue = context.new_stream().expect("a queue");
+    let numbers: Vec<u64> = (0..1000).collect();
+    let a = queue.clone_htod(&numbers).expect("a copy");
+    let mut b = queue.alloc_zeros::<u64>(1000).expect("memory");
+    queue.memcpy_dtod(&a, &mut b).expect("a copy");
+    let second = context.new_stream().expect("a queue");
+    second.join(&queue).expect("a wait");
+    assert_eq!(second.clone_dtoh(&b).expect("a copy"), numbers);
+    let event = queue.record_event(None).expect("an event");
+    event.synchronize().expect("a wait");
+    drop((a, b, event, second, queue));
+    context.check_err().expect("nothing in the background");
 }
 
 /// The functions that a driver does not have.

@@ -5,12 +5,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use cudarc::driver::sys::{CUresult, CUstream};
-use shmstream_tests::driver::Driver;
+use shmstream_tests::driver::{CallLog, Driver};
 use shmstream_tests::{DEADLINE, Role};
 
 use crate::support::{
-    BLOCK, Gate, NOT_READY, all, allocate, child, child_of, child_with, copy, cu, event, fill,
-    kernel, launch, ok, pinned, queue, start, synchronize,
+    BLOCK, Gate, NOT_READY, all, allocate, child, child_noted, child_of, child_with, copy, cu,
+    event, fill, kernel, launch, ok, pinned, queue, start, synchronize,
 };
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
@@ -137,7 +137,7 @@ fn staged(_: &[String]) {
     )));
     let source = std::ptr::from_mut(&mut pageable);
     // A driver may wait here for the queue if it does not stage; the stand-in does not.
-    let staged = shmstream_tests::driver::Driver::new().is_real();
+    let staged = Driver::new().is_real();
     if !staged {
         ok(cu!(cuMemcpyHtoDAsync_v2(
             from_pageable,
@@ -209,15 +209,10 @@ unsafe extern "C" fn misbehave(argument: *mut c_void) {
 
 #[test]
 fn a_host_function_must_not_call_the_driver() {
-    let directory = shmstream_tests::PrivateDir::new();
-    let log = directory.path().join("log");
-    let log_name = log.to_str().expect("a path");
-    child_with("violation", &[("STANDIN_LOG", log_name)]).finish();
-    let log = std::fs::read_to_string(log).expect("a log");
-    let violations = log.lines().filter(|line| line.contains(" violation "));
-    let violations: Vec<_> = violations.collect();
-    assert_eq!(violations.len(), 1, "{log}");
-    assert!(violations[0].ends_with("violation cuCtxSynchronize"));
+    let log = CallLog::new();
+    let mut child = child_noted("violation", &log);
+    assert!(child.wait().success());
+    assert_eq!(log.violations(child.pid()), ["cuCtxSynchronize"]);
 }
 
 fn violation(_: &[String]) {

@@ -1,13 +1,12 @@
 //! What a test can make the stand-in refuse.
 
-use std::fs;
-
 use cudarc::driver::sys::CUresult;
-use shmstream_tests::driver::Driver;
-use shmstream_tests::{PrivateDir, Role, tell};
+use shmstream_tests::driver::{CallLog, Driver};
+use shmstream_tests::{Role, hear, tell};
 
 use crate::support::{
-    BLOCK, allocate, child_of, child_with, context_of, cu, fill, ok, queue, start, synchronize,
+    BLOCK, allocate, bytes, child_noted, child_of, child_with, context_of, cu, fill, ok, queue,
+    start, synchronize,
 };
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
@@ -164,22 +163,33 @@ fn busy(_: &[String]) {
     let (queue, a) = (queue(), allocate(BLOCK));
     fill(queue, a, 1, BLOCK);
     fill(queue, a, 2, BLOCK);
+    tell("put");
+    let _ = hear();
+    let _ = bytes(a, 1);
     synchronize(queue);
+    let _ = cu!(cuMemFree_v2(a + 1));
 }
 
 #[test]
-fn the_log_has_every_call() {
-    let directory = PrivateDir::new();
-    let log = directory.path().join("log");
-    let path = log.to_str().expect("a path");
-    let mut child = child_with("busy", &[("STANDIN_LOG", path)]);
+fn the_log_has_every_call_and_every_wait() {
+    let log = CallLog::new();
+    let mut child = child_noted("busy", &log);
+    child.expect("put");
+    let (pid, put) = (child.pid(), log.end());
+    let calls = log.calls(pid, 0);
+    let fills = calls.iter().filter(|call| *call == "cuMemsetD8Async");
+    assert_eq!(fills.count(), 2, "{calls:?}");
+    assert_eq!(log.waits(pid, 0), [""; 0]);
+    child.say("end");
     assert!(child.wait().success());
-    let log = fs::read_to_string(log).expect("a log");
-    let count = |name: &str| {
-        let line = format!("{} call {name}", child.pid());
-        log.lines().filter(|each| **each == line).count()
-    };
-    assert_eq!(count("cuMemsetD8Async"), 2, "{log}");
-    assert_eq!(count("cuStreamSynchronize"), 1);
-    assert_eq!(count("cuCtxSynchronize"), 0);
+    let calls = ["cuMemcpyDtoH_v2", "cuStreamSynchronize", "cuMemFree_v2"];
+    assert_eq!(log.calls(pid, put), calls);
+    let waits = log.waits(pid, put);
+    assert!(waits.contains(&"cuMemcpyDtoH_v2".to_owned()), "{waits:?}");
+    assert_eq!(
+        waits.last().map(String::as_str),
+        Some("cuStreamSynchronize")
+    );
+    assert_eq!(log.refusals(pid, 0), ["cuMemFree_v2 1"]);
+    assert_eq!(log.violations(pid), [""; 0]);
 }

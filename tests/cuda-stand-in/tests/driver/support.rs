@@ -8,7 +8,7 @@ use cudarc::driver::sys::{
     CUcontext, CUdeviceptr, CUevent, CUfunction, CUmodule, CUresult, CUstream,
 };
 use shmstream_tests::Child;
-use shmstream_tests::driver::{Driver, KERNELS};
+use shmstream_tests::driver::{CallLog, Driver, KERNELS};
 
 /// Calls a function of the driver, and returns its code.
 macro_rules! cu {
@@ -54,6 +54,14 @@ pub(crate) fn child(role: &str, arguments: &[&dyn Display]) -> Child {
 /// Starts a child over the stand-in, with settings.
 pub(crate) fn child_with(role: &str, settings: &[(&str, &str)]) -> Child {
     child_of(&Driver::stand_in(), role, &[], settings)
+}
+
+/// Starts a child over the stand-in, and notes its calls.
+pub(crate) fn child_noted(role: &str, log: &CallLog) -> Child {
+    let mut command = Child::command(role, &[]);
+    Driver::stand_in().apply(&mut command);
+    log.apply(&mut command);
+    Child::start(command)
 }
 
 /// Initializes the driver and makes the primary context of the first device current.
