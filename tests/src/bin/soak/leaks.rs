@@ -37,25 +37,23 @@ fn look<const N: usize>(which: Which) -> Result<Vec<Leak>> {
     if !is_whole(&stream)? {
         leak(Failure::Torn, 1, "latest frame is torn");
     }
+    // All rows are somebody's while the slots are looked at, who holds none of them: what the dead
+    // held must be gone with them.
+    let handles = attach_all(&stream)?;
+    let rows = stream.max_participants().abs_diff(handles.len() + 1);
+    leak(Failure::Row, rows, "rows cannot be attached to, or twice");
     match stream.try_lock()?.is_some() {
         false => leak(Failure::Lock, 1, "write lock is taken"),
         true => {
             let usable = usable_slots(&stream)?;
-            leak(
-                Failure::Slot,
-                stream.slots() - usable,
-                "slots cannot be written to",
-            );
+            let off = stream.slots().abs_diff(usable);
+            leak(Failure::Slot, off, "slots cannot be written to, or twice");
         }
     }
-    let rows = stream.max_participants() - usable_rows(&stream)?;
-    leak(Failure::Row, rows, "rows cannot be attached to");
+    drop(handles);
     let rest = stream.status()?.participants.len() - 1;
-    leak(
-        Failure::Row,
-        rest.saturating_sub(rows),
-        "rows are attached and nobody's",
-    );
+    let rest = rest.saturating_sub(rows);
+    leak(Failure::Row, rest, "rows are attached and nobody's");
     Ok(leaks)
 }
 
@@ -74,10 +72,11 @@ fn is_whole<const N: usize>(stream: &Stream<u64, N>) -> Result<bool> {
 /// Publishes into one slot after the other, and holds each.
 fn usable_slots<const N: usize>(stream: &Stream<u64, N>) -> Result<usize> {
     let mut held = Vec::new();
-    loop {
+    // One more than there are: that must fail.
+    while held.len() <= stream.slots() {
         let mut loan = match stream.loan() {
             Ok(loan) => loan,
-            Err(Error::NoFreeSlot { .. }) => return Ok(held.len()),
+            Err(Error::NoFreeSlot { .. }) => break,
             Err(error) => return Err(error),
         };
         let label = Label {
@@ -89,16 +88,18 @@ fn usable_slots<const N: usize>(stream: &Stream<u64, N>) -> Result<usize> {
         loan.publish()?;
         held.extend(stream.read()?);
     }
+    Ok(held.len())
 }
 
-/// Attaches as often as it can, and returns how many rows that makes.
-fn usable_rows<const N: usize>(stream: &Stream<u64, N>) -> Result<usize> {
+/// Attaches as often as it can.
+fn attach_all<const N: usize>(stream: &Stream<u64, N>) -> Result<Vec<Stream<u64, N>>> {
     let mut handles = Vec::new();
-    loop {
+    while handles.len() < stream.max_participants() {
         match stream.try_clone() {
             Ok(handle) => handles.push(handle),
-            Err(Error::TooManyParticipants { .. }) => return Ok(handles.len() + 1),
+            Err(Error::TooManyParticipants { .. }) => break,
             Err(error) => return Err(error),
         }
     }
+    Ok(handles)
 }

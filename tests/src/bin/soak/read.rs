@@ -7,6 +7,7 @@ use shmstream::{Frame, FrameInfo, Result, Stream};
 use crate::account::Account;
 use crate::board::Call;
 use crate::life::Life;
+use crate::plan::MIDDLE;
 
 /// Reads in every way that does not wait, until it has to end.
 pub(crate) fn read<const N: usize>(life: &Life) -> Result<()> {
@@ -43,6 +44,9 @@ pub(crate) fn read<const N: usize>(life: &Life) -> Result<()> {
             life.account(&mut account, |account| account.pass_latest(info));
             life.agree(stream.missed(), &account);
         }
+        if life.below(16) == 0 {
+            quickly(life, &stream, &mut account)?;
+        }
         if life.below(64) == 0 {
             let other = life.call(Call::Open, || stream.try_clone())?;
             if let Some(frame) = life.call(Call::Read, || other.read())? {
@@ -52,6 +56,23 @@ pub(crate) fn read<const N: usize>(life: &Life) -> Result<()> {
         life.rest();
     }
     Ok(())
+}
+
+/// Reads small frames as fast as it can, so that it is interrupted between any two instructions.
+fn quickly<const N: usize>(
+    life: &Life,
+    stream: &Stream<u64, N>,
+    account: &mut Account,
+) -> Result<()> {
+    life.call(Call::Read, || {
+        for _ in 0..20 * MIDDLE / N {
+            if let Some(frame) = stream.read()? {
+                life.check(&frame[..], frame.info(), stream.instance());
+                life.account(account, |account| account.pass_latest(frame.info()));
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Waits for frames, until it has to end.

@@ -65,7 +65,8 @@ fn under_lock<const N: usize>(life: &Life, stream: &Stream<u64, N>) -> Result<()
                 None => return Ok(()),
             },
         };
-        for _ in 0..life.below(8) {
+        // More of those that are small.
+        for _ in 0..life.below(8 + 400 / N as u64) {
             let began = now_ns();
             let label = next(life, &guard);
             fill(&mut frame, label);
