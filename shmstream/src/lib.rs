@@ -3,6 +3,10 @@
 // Under loom the protocol stands alone, and what it offers to the rest has no callers.
 #![cfg_attr(shmstream_loom, allow(dead_code, unused_imports))]
 
+// First: the others use its macro.
+#[macro_use]
+mod kill_point;
+
 mod prefetch;
 mod protocol;
 mod sync;
@@ -72,6 +76,8 @@ pub use half::{bf16, f16};
 /// The long-form pages.
 #[cfg(not(shmstream_loom))]
 pub mod docs {
+    #[doc = include_str!("../docs/crash_matrix.md")]
+    pub mod crash_matrix {}
     #[doc = include_str!("../docs/design.md")]
     pub mod design {}
     #[doc = include_str!("../docs/limitations.md")]
@@ -86,6 +92,8 @@ pub mod docs {
 #[cfg(not(shmstream_loom))]
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(shmstream_kill_points)]
+    pub use crate::kill_point::{KillPoint, pass};
     pub use crate::payload::derived::{
         FieldAt, FieldLayout, FieldType, GpuFieldType, Layout, check_align, check_end, check_field,
         schema_of,

@@ -321,6 +321,7 @@ impl Outlook {
         //    a page, `stride` is a multiple of 128, and the slot has `stride` bytes (checked);
         // 2. a mapping that nobody unmaps meanwhile: `self` owns it.
         unsafe { payload::read_unpinned(start, bytes) };
+        kill_point!(ObserveCopied);
         true
     }
 }
@@ -412,6 +413,7 @@ impl Drop for Pin<'_> {
         if self.pins.remove(control, self.slot) && control.freed().fire().is_some() {
             futex::wake_all(control.freed().word());
         }
+        kill_point!(UnpinTold);
     }
 }
 
@@ -469,10 +471,12 @@ impl Claim<'_> {
     #[inline]
     pub(crate) fn write<T: Pod>(&mut self, value: &T) {
         let slot = self.region.slot(self.data, self.slot);
+        kill_point!(FillBegun);
         // SAFETY: `write` asks for
         // 1. alignment and validity for writes: what `slot` returns, in the writable mapping;
         // 2. a claim, and nobody else in the slot: `self` is it (invariant), borrowed exclusively.
         unsafe { payload::write(slot, value) }
+        kill_point!(FillDone);
     }
 
     /// Fills the slot's payload with zero bytes.
@@ -534,6 +538,7 @@ impl Claim<'_> {
         let claimed = self.region.control().claim_ahead(self.held.loaned());
         if let Some(slot) = claimed {
             self.held.set_ahead(slot);
+            kill_point!(ClaimedAhead);
             self.region.prefetch(self.data, slot, prefetch::to_write);
         }
     }
@@ -543,5 +548,6 @@ impl Drop for Claim<'_> {
     #[inline]
     fn drop(&mut self) {
         self.held.set_loaned(self.slot, false);
+        kill_point!(ClaimDropped);
     }
 }

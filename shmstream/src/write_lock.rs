@@ -171,6 +171,7 @@ impl WriteLock {
         if !self.take_turn(patience) {
             return Ok(false);
         }
+        kill_point!(LockWanted);
         match acquire_kernel(file, control, patience) {
             Ok(true) => {}
             refused => {
@@ -179,6 +180,7 @@ impl WriteLock {
             }
         }
         *locked(&self.file) = Some(Arc::clone(file));
+        kill_point!(LockTaken);
         self.depth.store(1, Ordering::Relaxed);
         self.loaned.store(0, Ordering::Relaxed);
         // A slot that was claimed ahead and not used holds no frame, so it is free like any other.
@@ -188,10 +190,13 @@ impl WriteLock {
             // The holder before died: between two of its stores, or between its last store and the
             // wake call that belongs to it.
             control.recover();
+            kill_point!(Recovered);
             // An announcement, since observers cannot leave word that they sleep.
             let _ = control.notify().announce();
             self.tell(control.notify(), Waiting::ALL);
+            kill_point!(RecoverTold);
             futex::wake_all(control.head().released().word());
+            kill_point!(RecoverDone);
         }
         Ok(true)
     }
@@ -202,10 +207,12 @@ impl WriteLock {
         if waiting.asleep {
             futex::wake_all(signal.word());
         }
+        kill_point!(TellWoken);
         if waiting.watching
             && let Some(file) = &*locked(&self.file)
         {
             event::nudge(&**file, self.nudge_offset);
+            kill_point!(TellNudged);
         }
     }
 
@@ -236,14 +243,18 @@ impl WriteLock {
 
     #[cold]
     fn release(&self, head: &Head) {
+        kill_point!(ReleaseBegun);
         head.sign_off();
+        kill_point!(ReleaseSigned);
         self.owner.store(0, Ordering::Relaxed);
         if let Some(file) = locked(&self.file).take() {
             lock::unlock(&*file);
         }
+        kill_point!(ReleaseUnlocked);
         if head.released().fire().is_some() {
             futex::wake_all(head.released().word());
         }
+        kill_point!(ReleaseTold);
         self.end_turn();
     }
 }
@@ -262,10 +273,13 @@ fn acquire_kernel(file: &Unshared, control: Control<'_>, patience: Patience) -> 
             return Ok(false);
         };
         let value = released.arm();
+        kill_point!(LockArmed);
         if lock::try_lock(file)? {
             return Ok(true);
         }
+        kill_point!(LockSleeps);
         futex::wait(released.word(), value, longest)?;
+        kill_point!(LockWoken);
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub mod checked;
 pub mod driver;
+pub mod whole;
 
 /// How long anything may take before a test counts as hanging. Generous: machines are busy.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -367,7 +368,7 @@ impl Child {
                 return status;
             }
             assert!(Instant::now() < deadline, "{} does not end", self.label);
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_micros(200));
         }
     }
 

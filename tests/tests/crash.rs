@@ -3,13 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shmstream::{Error, Stream, list};
+use shmstream::{Error, list};
 use shmstream_tests::checked::{WORDS, check, fill};
+use shmstream_tests::whole::{Frames, assert_whole};
 use shmstream_tests::{
     Child, DEADLINE, Dice, Name, PrivateDir, argument, eventually, hear, play, tell,
 };
-
-type Frames = Stream<u64, WORDS>;
 
 #[test]
 fn child_entry() {
@@ -29,47 +28,6 @@ fn write(stream: &Frames, number: u64) -> u64 {
     let mut frame = [0; WORDS];
     fill(&mut frame, 9, number);
     stream.write(&frame).unwrap()
-}
-
-/// Checks that a stream is as good as new: its latest frame, its lock, all its slots and rows.
-fn assert_whole(stream: &Frames) {
-    if let Some(frame) = stream.read().unwrap() {
-        check(&frame);
-    }
-    let guard = stream
-        .lock_timeout(DEADLINE)
-        .unwrap()
-        .expect("the lock is free");
-    drop(guard);
-    let count = stream.count();
-    assert_eq!(write(stream, count + 1), count + 1);
-    check(&stream.read().unwrap().unwrap());
-    // Every slot but one can be held by a reader, and the last is free for the writer. The row of
-    // this handle is one of the rows; others are attached anew.
-    let mut held = Vec::new();
-    for i in 0..stream.slots() - 1 {
-        let next = write(stream, 1);
-        assert_eq!(next, count + 2 + i as u64);
-        held.push(stream.read().unwrap().unwrap());
-    }
-    write(stream, 1);
-    assert!(matches!(stream.loan(), Err(Error::NoFreeSlot { .. })));
-    drop(held);
-    write(stream, 1);
-    let rows: Vec<_> = (1..stream.max_participants())
-        .map(|i| {
-            stream
-                .try_clone()
-                .unwrap_or_else(|error| panic!("row {i}: {error}"))
-        })
-        .collect();
-    assert!(matches!(
-        stream.try_clone(),
-        Err(Error::TooManyParticipants { .. })
-    ));
-    for row in &rows {
-        check(&row.read().unwrap().unwrap());
-    }
 }
 
 fn hold_frames(arguments: &[String]) {

@@ -92,10 +92,13 @@ impl Directory {
             Errno::ROFS | Errno::ACCESS => self.problem(NOT_WRITABLE, error),
             error => Error::os(name, "create a file", error),
         })?;
+        kill_point!(CreateMade);
         // Exactly the mode that was asked for: the umask neither widens nor narrows it.
         fchmod(&file, Mode::from_raw_mode(mode))
             .map_err(|error| Error::os(name, "set the file's mode", error))?;
+        kill_point!(CreateModeSet);
         space::reserve(name, &self.0, &file, size)?;
+        kill_point!(CreateReserved);
         Ok(file)
     }
 
@@ -226,14 +229,19 @@ impl Directory {
         let failed = |error: io::Error| Error::os(name, "unlink the stream", error);
         let file = file.as_fd();
         lock::lock_unlink(file).map_err(failed)?;
+        kill_point!(UnlinkLocked);
         let removed = self.standing(name, file).and_then(|standing| {
             if standing == Standing::Same {
+                kill_point!(UnlinkLooked);
                 mark()?;
+                kill_point!(UnlinkMarked);
                 unlinkat(CWD, self.file(name), AtFlags::empty()).map_err(|e| failed(e.into()))?;
+                kill_point!(UnlinkRemoved);
             }
             Ok(standing)
         });
         lock::unlock_unlink(file);
+        kill_point!(UnlinkUnlocked);
         removed
     }
 

@@ -306,6 +306,7 @@ impl<'a> Control<'a> {
         // hands over what this one wrote, and by whoever wants to name the holder in a message.
         let before = holder.load(Ordering::Relaxed);
         holder.store(number(row), Ordering::Relaxed);
+        kill_point!(LockSigned);
         before != 0
     }
 
@@ -315,6 +316,7 @@ impl<'a> Control<'a> {
         // Relaxed: for messages.
         let publisher = &self.head.lock.publisher;
         publisher.store(number(row), Ordering::Relaxed);
+        kill_point!(LockNamed);
         self.note(row, Role::Writer);
     }
 
@@ -372,30 +374,37 @@ impl<'a> Control<'a> {
         let owned = &self.rows[row];
         // A publisher that left a row behind did not close its handle.
         self.forget_publisher(row, DEAD);
+        kill_point!(AttachForgotten);
         // Unpin: pairs with Scan. A writer may learn from this store, and from no other, that the
         // row's last owner has read what it will read.
         owned
             .pins
             .store(0, ordering(Label::Unpin, Ordering::Release));
+        kill_point!(AttachUnpinned);
         owned.clear();
+        kill_point!(AttachCleared);
         owned.pid.store(pid, Ordering::Relaxed);
+        kill_point!(AttachNumbered);
         // Attach: pairs with Scan.
         handshake_or(
             Label::Attach,
             &self.head.attached.0[row / 64],
             1 << (row % 64),
         );
+        kill_point!(AttachListed);
     }
 
     /// Clears the row of the caller, who holds its kernel lock.
     pub(crate) fn detach(self, row: usize) {
         self.forget_publisher(row, GONE);
+        kill_point!(DetachForgotten);
         self.clear_row(row);
     }
 
     /// Clears the row of a participant that died. The caller has taken its kernel lock.
     pub(crate) fn bury(self, row: usize) {
         self.forget_publisher(row, DEAD);
+        kill_point!(ReclaimForgotten);
         self.clear_row(row);
     }
 
@@ -405,8 +414,11 @@ impl<'a> Control<'a> {
         // whichever of the two it sees.
         let release = ordering(Label::Unpin, Ordering::Release);
         owned.pins.store(0, release);
+        kill_point!(RowUnpinned);
         owned.clear();
+        kill_point!(RowCleared);
         self.head.attached.0[row / 64].fetch_and(!(1 << (row % 64)), release);
+        kill_point!(RowDelisted);
     }
 
     /// Returns the rows that are attached, or whose owner died.
@@ -479,6 +491,7 @@ impl Row {
     fn clear(&self) {
         // Relaxed: a writer that still sees the old values leaves slots alone that it could have.
         self.needs.store(0, Ordering::Relaxed);
+        kill_point!(RowNeedsNothing);
         self.seen.store(0, Ordering::Relaxed);
         self.roles.store(0, Ordering::Relaxed);
         self.pid.store(0, Ordering::Relaxed);

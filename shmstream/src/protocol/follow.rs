@@ -39,12 +39,15 @@ impl Control<'_> {
                 if marked.is_some_and(|marked| marked < count) && self.awaits_any(pins) {
                     return Ok(Next::Unsettled);
                 }
+                kill_point!(NextObserved);
                 pins.add(self, slot);
+                kill_point!(NextPinned);
                 // Validate: pairs with Claim.
                 let after = [Label::Pin, Label::Attach];
                 let state = handshake_load(Label::Validate, &after, &self.slots[slot].state);
                 if state == count << 1 {
                     let frame = self.slots[slot].frame.load();
+                    kill_point!(NextValidated);
                     return Ok(Next::Frame(Pinned { slot, count, frame }));
                 }
                 pins.remove(self, slot);
@@ -108,9 +111,11 @@ impl Control<'_> {
     pub(crate) fn begin_to_await(self, pins: &Pins, count: u64) {
         // Relaxed: visible with the count below.
         self.rows[pins.row()].needs.store(count, Ordering::Relaxed);
+        kill_point!(AwaitStored);
         // Await: pairs with Scan. Zero again only after 2^32 subscriptions without a writer that
         // found none of them.
         handshake_add32(Label::Await, &self.head.publication.awaited);
+        kill_point!(AwaitCounted);
         self.note(pins.row(), Role::Lossless);
     }
 
@@ -118,5 +123,6 @@ impl Control<'_> {
     pub(crate) fn await_from(self, pins: &Pins, count: u64) {
         // Await: comes before Fire.
         handshake_store(Label::Await, &self.rows[pins.row()].needs, count);
+        kill_point!(AwaitMoved);
     }
 }

@@ -74,6 +74,7 @@ impl Pins {
             // Unpin: pairs with Scan.
             let pins = &control.rows[self.row].pins;
             pins.store(self.mask.get(), ordering(Label::Unpin, Ordering::Release));
+            kill_point!(Unpinned);
         }
         guards == 0
     }
@@ -99,12 +100,15 @@ impl Control<'_> {
                     state: None,
                 });
             };
+            kill_point!(ReadObserved);
             pins.add(self, slot);
+            kill_point!(ReadPinned);
             // Validate: pairs with Claim.
             let after = [Label::Pin, Label::Attach];
             let state = handshake_load(Label::Validate, &after, &words.state);
             if state == count << 1 {
                 let frame = words.frame.load();
+                kill_point!(ReadValidated);
                 return Ok(Some(Pinned { slot, count, frame }));
             }
             pins.remove(self, slot);

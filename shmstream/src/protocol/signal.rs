@@ -95,7 +95,10 @@ impl Signal {
                 .0
                 .compare_exchange(value, next, Ordering::Relaxed, Ordering::Relaxed)
             {
-                Ok(_) => return Some(Waiting::of(value)),
+                Ok(_) => {
+                    kill_point!(SignalCleared);
+                    return Some(Waiting::of(value));
+                }
                 Err(now) => value = now,
             }
         }
@@ -108,6 +111,7 @@ impl Signal {
         // Announce: pairs with Glance.
         self.0
             .fetch_add(ONCE, ordering(Label::Announce, Ordering::Release));
+        kill_point!(SignalAnnounced);
         Waiting {
             asleep: true,
             watching: self.fire().is_some_and(|waiting| waiting.watching),

@@ -19,6 +19,7 @@ impl Control<'_> {
     /// holds the write lock.
     #[inline]
     pub(crate) fn claim(self, loaned: u64) -> Result<usize, Occupied> {
+        kill_point!(ClaimBegun);
         // Relaxed, here and below: only holders of the write lock write these words, and taking the
         // lock made visible what they wrote.
         let publication = &self.head.publication;
@@ -105,16 +106,21 @@ impl Control<'_> {
         let state = &self.slots[slot].state;
         // Claim: pairs with Validate.
         handshake_store(Label::Claim, state, before | REWRITING);
+        kill_point!(ClaimMarked);
         let held = self.is_pinned(slot)
             || self.announced() != 0 && is_awaited(self.head, self.rows, before);
         if held {
+            kill_point!(ClaimRefused);
             // Relaxed: the frame is as it was, and who looks for it has observed its `latest`.
             state.store(before, Ordering::Relaxed);
+            kill_point!(ClaimRestored);
             return false;
         }
+        kill_point!(ClaimScanned);
         // From here on the frame is gone. A writer that dies before this line has left it whole.
         // Relaxed: to those who look for the frame it was gone with Claim.
         state.store(REWRITING, Ordering::Relaxed);
+        kill_point!(ClaimTaken);
         // Disturb: pairs with Check.
         fence(Label::Disturb, Ordering::Release);
         true
@@ -157,8 +163,10 @@ impl Control<'_> {
         let (count, before) = unpack(publication.latest.load(Ordering::Relaxed));
         let count = count + 1;
         self.slots[slot].frame.store(frame);
+        kill_point!(PublishStamped);
         // Relaxed: Publish makes it visible, and nobody looks for this count before that.
         self.slots[slot].state.store(count << 1, Ordering::Relaxed);
+        kill_point!(PublishNumbered);
         let next = if slot + 1 < self.slots.len() {
             slot + 1
         } else {
@@ -167,8 +175,10 @@ impl Control<'_> {
         let first = if self.turns.all { next } else { before };
         #[expect(clippy::cast_possible_truncation, reason = "below 64")]
         publication.first.store(first as u32, Ordering::Relaxed);
+        kill_point!(PublishTurned);
         // Publish: pairs with Observe and Recheck.
         handshake_store(Label::Publish, &publication.latest, pack(count, slot));
+        kill_point!(Published);
         count
     }
 
@@ -191,6 +201,7 @@ impl Control<'_> {
             // Relaxed: nobody looks for a count above the latest before it is published anew, and a
             // frame that is back is as it was.
             slot.state.store(settled, Ordering::Relaxed);
+            kill_point!(RecoverSettled);
         }
     }
 }
@@ -260,6 +271,7 @@ fn look_for_awaited(head: &Head, rows: &[Row], announced: u32) -> u64 {
             Ordering::Relaxed,
             Ordering::Relaxed,
         );
+        kill_point!(AwaitReset);
     }
     lowest.unwrap_or(u64::MAX)
 }

@@ -164,6 +164,7 @@ impl Watch {
         let descriptor = matches!(waiter.whom, Whom::Descriptor(_));
         let before = state.waiting.insert(key, waiter);
         state.region.control().notify().watch();
+        kill_point!(TaskEnrolled);
         if descriptor {
             state.ring_if_news(key);
         }
@@ -257,6 +258,7 @@ impl Watch {
         // Whoever made the event cleared the bit that the others set. Set again before the second
         // look, so that whatever is published behind that makes another event.
         state.region.control().notify().watch();
+        kill_point!(TasksLooked);
         let _ = state.region.control().recheck();
         state.take_with_news(woken);
     }

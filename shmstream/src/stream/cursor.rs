@@ -122,6 +122,7 @@ impl Handle {
         let history = self.header().plan.history;
         let mut next = start.count(control.newest(), history);
         control.note(self.pins.row(), Role::Subscriber);
+        kill_point!(SubscribeNoted);
         if lossless {
             control.begin_to_await(&self.pins, next);
             // What was published and overwritten meanwhile is gone. What is the latest now stays, and
@@ -144,6 +145,7 @@ impl Handle {
     pub(crate) fn next(&self, cursor: &Cursor) -> Result<Option<(Pin<'_>, FrameInfo)>> {
         match self.look_for_next(cursor)? {
             Err(Next::Unsettled) => {
+                kill_point!(NextUnsettled);
                 // The frame is there. If the writer that marked its slot is dead, nobody else may come
                 // to put the slot right.
                 self.settle()?;
@@ -172,10 +174,12 @@ impl Handle {
         let control = self.control();
         self.seen.set(self.seen.get().max(count));
         control.note_seen(self.pins.row(), count);
+        kill_point!(NextNoted);
         if lossless {
             control.await_from(&self.pins, count + 1);
             if control.freed().fire().is_some() {
                 futex::wake_all(control.freed().word());
+                kill_point!(NextTold);
             }
         }
     }
@@ -198,6 +202,7 @@ impl Handle {
                 return self.next(cursor);
             };
             let value = signal.arm();
+            kill_point!(WaitArmed);
             // Behind arming, so that nothing published from here on is slept over.
             let _ = self.control().recheck();
             let longest = match self.look_for_next(cursor)? {
@@ -209,7 +214,9 @@ impl Handle {
                 }
                 Err(_) => longest,
             };
+            kill_point!(WaitRechecked);
             self.sleep(signal, value, longest)?;
+            kill_point!(WaitWoken);
             if let Some(frame) = self.next(cursor)? {
                 return Ok(Some(frame));
             }

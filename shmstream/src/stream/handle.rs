@@ -97,10 +97,12 @@ impl Handle {
         })?;
         let file = directory.create(name, header.layout.total as u64, mode)?;
         write_at(&file, &bytes, 0).map_err(|error| Error::os(name, "write the header", error))?;
+        kill_point!(CreateHeaderWritten);
         // Attached before it has a name: nobody ever sees the stream without its creator.
         let file = unshared(name, file)?;
         let mut handle = Self::attach(name, directory, header, file, residency)?;
         handle.region.prepare_writing(name, &handle.file)?;
+        kill_point!(CreateMapped);
         handle
             .directory
             .link(name, &*handle.file)
@@ -108,6 +110,7 @@ impl Handle {
                 Error::AlreadyExists { .. } => taken(&handle.directory, name),
                 error => error,
             })?;
+        kill_point!(CreateNamed);
         handle.unlink_on_drop = unlink_on_drop;
         Ok(handle)
     }
@@ -121,8 +124,10 @@ impl Handle {
     ) -> Result<Self> {
         let directory = Directory::current();
         let (file, file_len) = directory.open(name, any_owner)?;
+        kill_point!(OpenFile);
         let file = unshared(name, file)?;
         let header = read_header(&directory, name, &file, file_len)?;
+        kill_point!(OpenHeader);
         // Before a row is taken: a program that was built for another payload disturbs nobody.
         if let Some(expected) = expected {
             check_schema(name, &header.plan.schema, expected)?;
@@ -140,6 +145,7 @@ impl Handle {
         let path = format!("/proc/self/fd/{descriptor}");
         let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
             .map_err(|error| Error::os(&self.name, "open its file once more", error))?;
+        kill_point!(CloneOpened);
         let file = unshared(&self.name, file)?;
         let (directory, header) = (self.directory.clone(), self.header.clone());
         Self::attach(&self.name, directory, header, file, self.residency)
@@ -159,6 +165,7 @@ impl Handle {
             ..residency
         };
         let region = Region::map(name, &file, &header, residency)?;
+        kill_point!(AttachMapped);
         let id = FileId::of(&*file).map_err(|error| Error::os(name, "look at its file", error))?;
         let row = rows::claim(name, &file, region.control())?;
         Ok(Self {
@@ -267,6 +274,7 @@ impl Handle {
                 self.seen.set(pinned.count);
                 self.missed.set(self.missed.get().wrapping_add(info.missed));
                 self.control().note_seen(self.pins.row(), pinned.count);
+                kill_point!(ReadNoted);
             }
             info
         };
@@ -324,13 +332,16 @@ impl Handle {
                 return self.read_after(count);
             };
             let value = signal.arm();
+            kill_point!(WaitArmed);
             // A frame that is counted and cannot be read is a peer's scribbling: wait on.
             if self.control().recheck() > count
                 && let Some(frame) = self.read()?
             {
                 return Ok(Some(frame));
             }
+            kill_point!(WaitRechecked);
             self.sleep(signal, value, longest)?;
+            kill_point!(WaitWoken);
             if let Some(frame) = self.read_after(count)? {
                 return Ok(Some(frame));
             }
@@ -450,6 +461,7 @@ impl Handle {
         patience: Patience,
     ) -> Result<()> {
         let own = self.pins.row();
+        kill_point!(RoomWanted);
         if rows::reclaim(&self.name, &self.file, self.control(), own, occupied.held)? {
             return Ok(());
         }
@@ -465,8 +477,10 @@ impl Handle {
         // One more look between arming and sleeping.
         let Some(value) = armed.take() else {
             *armed = Some(freed.arm());
+            kill_point!(RoomArmed);
             return Ok(());
         };
+        kill_point!(RoomSleeps);
         self.sleep(freed, value, longest)
     }
 
@@ -510,6 +524,7 @@ impl Drop for Handle {
         if self.region.is_forked() {
             return;
         }
+        kill_point!(DropBegun);
         if self.unlink_on_drop {
             // There is nobody to tell; `purge` removes what is left.
             let _ = self.unlink();
@@ -521,6 +536,7 @@ impl Drop for Handle {
         // By itself, before the descriptor closes: another thread may be between `fork` and `exec`,
         // and its child would keep the lock until then.
         lock::unlock_row(&*self.file, self.pins.row());
+        kill_point!(DropUnlocked);
     }
 }
 

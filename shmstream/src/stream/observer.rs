@@ -256,7 +256,9 @@ impl<S: AnyStream> Observer<S> {
                 Ok(Some(seen)) if seen.count <= after => return Ok(None),
                 Ok(Some(seen)) => {
                     damaged.is_not();
+                    kill_point!(ObserveLooked);
                     if take(seen.slot) && sight.is_still(seen) {
+                        kill_point!(ObserveChecked);
                         let before = self.seen.get();
                         self.seen.set(before.max(seen.count));
                         return Ok(Some(FrameInfo::new(seen.count, seen.frame, before)));
@@ -312,8 +314,10 @@ impl<S: AnyStream> Observer<S> {
             let Some(left) = patience.left(longest) else {
                 return Ok(None);
             };
+            kill_point!(ObserveGlanced);
             let slept = futex::wait(signal.word(), value, left)
                 .map_err(|error| Error::os(&self.name, "wait", error))?;
+            kill_point!(ObserveWoken);
             if slept == Slept::Through {
                 check_len(&self.name, &self.file, &self.header.layout)?;
             }

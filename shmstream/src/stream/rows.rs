@@ -23,6 +23,7 @@ pub(super) fn claim(name: &StreamName, file: &Unshared, control: Control<'_>) ->
             let free = lock::try_lock_row(file, row)
                 .map_err(|error| Error::os(name, "lock a row of the participant table", error))?;
             if free {
+                kill_point!(AttachLocked);
                 control.attach(row, std::process::id());
                 return Ok(row);
             }
@@ -53,8 +54,10 @@ pub(super) fn reclaim(
         let dead = lock::try_lock_row(file, row)
             .map_err(|error| Error::os(name, "test a participant's lock", error))?;
         if dead {
+            kill_point!(ReclaimLocked);
             control.bury(row);
             lock::unlock_row(file, row);
+            kill_point!(ReclaimUnlocked);
             found = true;
         }
     }
