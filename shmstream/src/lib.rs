@@ -84,6 +84,8 @@ pub mod docs {
     pub mod limitations {}
     #[doc = include_str!("../docs/protocol.md")]
     pub mod protocol {}
+    #[doc = include_str!("../docs/reliability.md")]
+    pub mod reliability {}
     #[doc = include_str!("../docs/tool.md")]
     pub mod tool {}
 }
