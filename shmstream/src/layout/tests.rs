@@ -121,6 +121,53 @@ fn says_what_is_wrong_with_a_file() {
     ));
 }
 
+#[test]
+fn names_the_field_that_a_signed_header_has_wrong() {
+    let (header, bytes) = sample();
+    let field = |edit: fn(&mut RawHeader)| {
+        let mut bytes = bytes.clone();
+        edit(RawHeader::mut_from_bytes(&mut bytes[..HEADER_LEN]).unwrap());
+        sign(&mut bytes);
+        corrupt_field(&bytes, header.layout.total)
+    };
+    let lengths = "the length of the schema";
+    assert_eq!(field(|raw| raw.schema_len = (1 << 20) + 1), lengths);
+    assert_eq!(field(|raw| raw.flags |= 4), "the flags");
+    assert_eq!(field(|raw| raw.slots = 1), "the number of slots");
+    assert_eq!(field(|raw| raw.slots = 65), "the number of slots");
+    let participants = "the number of participants";
+    assert_eq!(field(|raw| raw.participants = 0), participants);
+    assert_eq!(field(|raw| raw.history = 0), "the history");
+    assert_eq!(field(|raw| raw.history = raw.slots), "the history");
+    let control = "the offset of the control block";
+    assert_eq!(field(|raw| raw.control += 4096), control);
+    assert_eq!(field(|raw| raw.data += 4096), "the offset of the data");
+    assert_eq!(field(|raw| raw.stride *= 2), "the distance between slots");
+    assert_eq!(field(|raw| raw.total += 4096), "the total size");
+    let reserved = "the reserved part of the header";
+    assert_eq!(field(|raw| raw.reserved[143] = 1), reserved);
+}
+
+#[test]
+fn refuses_a_frame_without_dimensions() {
+    let (header, mut bytes) = sample();
+    // A scalar: no dimensions, and the code of its dtype.
+    let schema = Schema::scalar(DType::U8).encode().unwrap();
+    bytes.truncate(HEADER_LEN);
+    let raw = RawHeader::mut_from_bytes(&mut bytes[..]).unwrap();
+    raw.schema_len = u32::try_from(schema.len()).unwrap();
+    bytes.extend(schema);
+    sign(&mut bytes);
+    assert_eq!(corrupt_field(&bytes, header.layout.total), "the schema");
+}
+
+fn corrupt_field(bytes: &[u8], file_len: usize) -> &'static str {
+    match decode(bytes, file_len).unwrap_err() {
+        Defect::Corrupt(field, _) => field,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Gives a header that was changed the checksum that it needs.
 fn sign(bytes: &mut [u8]) {
     let (fixed, schema) = bytes.split_at_mut(HEADER_LEN);
