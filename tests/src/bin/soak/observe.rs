@@ -24,11 +24,37 @@ pub(crate) fn observe<const N: usize>(life: &Life) -> Result<()> {
             Err(Error::Overtaken { .. }) => life.words.add(Count::Overtaken, 1),
             Err(error) => return Err(error),
         }
+        if life.below(32) == 0 {
+            quickly(life, &observer, &mut account, &mut buffer)?;
+        }
         if life.below(4) == 0 {
             life.rest();
         }
     }
     Ok(())
+}
+
+/// Copies frames as fast as it can, so that writers overtake some of the copies.
+fn quickly<const N: usize>(
+    life: &Life,
+    observer: &Observer<Stream<u64, N>>,
+    account: &mut Account,
+    buffer: &mut [u64; N],
+) -> Result<()> {
+    life.call(Call::Read, || {
+        for _ in 0..300 {
+            match observer.read_into(buffer) {
+                Ok(Some(info)) => {
+                    life.check(buffer, info, observer.instance());
+                    life.account(account, |account| account.pass_latest(info));
+                }
+                Ok(None) => {}
+                Err(Error::Overtaken { .. }) => life.words.add(Count::Overtaken, 1),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Looks at a frame, or none.
