@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use super::builder::Builder;
 use super::handle::{Handle, Link};
 use super::observer::Observer;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::name::StreamName;
 use crate::pod::Pod;
