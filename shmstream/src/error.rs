@@ -327,6 +327,7 @@ fn limit_behind(source: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(source)? {
         Errno::MFILE => Some("open files of the process; raise RLIMIT_NOFILE (`ulimit -n`)"),
         Errno::NFILE => Some("open files of the system; raise the sysctl fs.file-max"),
+        Errno::FBIG => Some("size of files of the process; raise RLIMIT_FSIZE (`ulimit -f`)"),
         Errno::NOLCK => Some("file locks of the system; the kernel is out of memory for them"),
         _ => None,
     }

@@ -12,7 +12,7 @@
 //!
 //! An event can fail to come: a writer may die between publishing and making it. So while the kernel
 //! is asked for events of any stream, the thread also compares the counts each [`LOOK_AGAIN`], which
-//! costs a look into shared memory for each of these streams and no system call. On the same occasion
+//! costs a look into shared memory and one at the file's size for each of these streams. On the same occasion
 //! it gives back the kernel's watches of streams that nobody waits for any more; without any, it
 //! sleeps until somebody asks for the next.
 //!

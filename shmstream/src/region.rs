@@ -551,3 +551,6 @@ impl Drop for Claim<'_> {
         kill_point!(ClaimDropped);
     }
 }
+
+#[cfg(test)]
+mod tests;

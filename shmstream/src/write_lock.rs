@@ -8,13 +8,13 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::layout::Layout;
 use crate::os::fork::{self, Unshared};
-use crate::os::shm::FileId;
+use crate::os::shm::{FileId, missing};
 use crate::os::{event, futex, lock};
 use crate::protocol::{Control, Head, Signal, Waiting};
 
@@ -51,6 +51,20 @@ impl Patience {
     }
 }
 
+/// Why the lock cannot be had.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The file was truncated to so many bytes: whoever holds the lock would be ended by the kernel.
+    Truncated(u64),
+    Os(io::Error),
+}
+
+impl<E: Into<io::Error>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Os(error.into())
+    }
+}
+
 /// Which thread of the process goes for the kernel's lock.
 #[derive(Default)]
 struct Turn {
@@ -67,6 +81,8 @@ pub(crate) struct WriteLock {
     ended: Condvar,
     /// Where in the file a write makes an event for those who watch it.
     nudge_offset: u64,
+    /// The size of the file.
+    total: u64,
     /// The process, told from those that it forks.
     generation: u32,
     /// The thread that holds the lock, or zero. Only that thread changes it, so it alone can find
@@ -80,6 +96,9 @@ pub(crate) struct WriteLock {
     /// One more than the slot that the owner has claimed for its next frame, or zero. Changed by the
     /// owner alone.
     ahead: AtomicU64,
+    /// The file was truncated while the owner waited: it gives the lock back without a look at the
+    /// stream's words. For good, so never cleared.
+    truncated: AtomicBool,
     /// The descriptor whose open file description has the kernel's lock.
     file: Mutex<Option<Arc<Unshared>>>,
 }
@@ -121,11 +140,13 @@ impl WriteLock {
             turn: Mutex::default(),
             ended: Condvar::new(),
             nudge_offset: (layout.control + Head::NUDGE_OFFSET) as u64,
+            total: layout.total as u64,
             generation: fork::generation(),
             owner: AtomicU64::new(0),
             depth: AtomicU64::new(0),
             loaned: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
+            truncated: AtomicBool::new(false),
             file: Mutex::new(None),
         });
         registry.insert(key, Arc::downgrade(&lock));
@@ -142,7 +163,7 @@ impl WriteLock {
         control: Control<'a>,
         row: usize,
         patience: Patience,
-    ) -> io::Result<Option<Held<'a>>> {
+    ) -> Result<Option<Held<'a>>, Refused> {
         let me = this_thread();
         // Relaxed, here and below: this thread's own number can only have been stored by itself.
         if self.owner.load(Ordering::Relaxed) == me {
@@ -167,12 +188,12 @@ impl WriteLock {
         control: Control<'_>,
         row: usize,
         patience: Patience,
-    ) -> io::Result<bool> {
+    ) -> Result<bool, Refused> {
         if !self.take_turn(patience) {
             return Ok(false);
         }
         kill_point!(LockWanted);
-        match acquire_kernel(file, control, patience) {
+        match self.acquire_kernel(file, control, patience) {
             Ok(true) => {}
             refused => {
                 self.end_turn();
@@ -199,6 +220,60 @@ impl WriteLock {
             kill_point!(RecoverDone);
         }
         Ok(true)
+    }
+
+    /// Takes the kernel's lock.
+    fn acquire_kernel(
+        &self,
+        file: &Unshared,
+        control: Control<'_>,
+        patience: Patience,
+    ) -> Result<bool, Refused> {
+        let taken = self.wait_for_kernel(file, control, patience)?;
+        if taken {
+            self.check_size(file).inspect_err(|_| lock::unlock(file))?;
+        }
+        Ok(taken)
+    }
+
+    fn wait_for_kernel(
+        &self,
+        file: &Unshared,
+        control: Control<'_>,
+        patience: Patience,
+    ) -> Result<bool, Refused> {
+        if let Patience::Forever = patience {
+            lock::lock(file)?;
+            return Ok(true);
+        }
+        let released = control.head().released();
+        loop {
+            if lock::try_lock(file)? {
+                return Ok(true);
+            }
+            let Some(longest) = patience.left(LOOK_AGAIN) else {
+                return Ok(false);
+            };
+            self.check_size(file)?;
+            let value = released.arm();
+            kill_point!(LockArmed);
+            if lock::try_lock(file)? {
+                return Ok(true);
+            }
+            kill_point!(LockSleeps);
+            futex::wait(released.word(), value, longest)?;
+            kill_point!(LockWoken);
+        }
+    }
+
+    /// Notes that the file was truncated.
+    #[cold]
+    pub(crate) fn note_truncated(&self) {
+        self.truncated.store(true, Ordering::Relaxed);
+    }
+
+    fn check_size(&self, file: &Unshared) -> Result<(), Refused> {
+        missing(file, self.total)?.map_or(Ok(()), |len| Err(Refused::Truncated(len)))
     }
 
     /// Wakes those who wait for a signal. The caller holds the lock.
@@ -244,42 +319,22 @@ impl WriteLock {
     #[cold]
     fn release(&self, head: &Head) {
         kill_point!(ReleaseBegun);
-        head.sign_off();
+        // Relaxed: for the owner alone, which is this thread.
+        let whole = !self.truncated.load(Ordering::Relaxed);
+        if whole {
+            head.sign_off();
+        }
         kill_point!(ReleaseSigned);
         self.owner.store(0, Ordering::Relaxed);
         if let Some(file) = locked(&self.file).take() {
             lock::unlock(&*file);
         }
         kill_point!(ReleaseUnlocked);
-        if head.released().fire().is_some() {
+        if whole && head.released().fire().is_some() {
             futex::wake_all(head.released().word());
         }
         kill_point!(ReleaseTold);
         self.end_turn();
-    }
-}
-
-/// Takes the kernel's lock.
-fn acquire_kernel(file: &Unshared, control: Control<'_>, patience: Patience) -> io::Result<bool> {
-    if let Patience::Forever = patience {
-        return lock::lock(file).map(|()| true);
-    }
-    let released = control.head().released();
-    loop {
-        if lock::try_lock(file)? {
-            return Ok(true);
-        }
-        let Some(longest) = patience.left(LOOK_AGAIN) else {
-            return Ok(false);
-        };
-        let value = released.arm();
-        kill_point!(LockArmed);
-        if lock::try_lock(file)? {
-            return Ok(true);
-        }
-        kill_point!(LockSleeps);
-        futex::wait(released.word(), value, longest)?;
-        kill_point!(LockWoken);
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use shmstream::{Error, Link, Stream};
+use shmstream::{Error, Link, Start, Stream};
 use shmstream_tests::{Child, Name, eventually, hear, play, tell};
 
 type Counter = Stream<u64, 1>;
@@ -16,6 +16,7 @@ fn child_entry() {
         ("refused", refused),
         ("harmless", harmless),
         ("anew", anew),
+        ("onlookers", onlookers),
         ("temporary", temporary),
         ("orphan", orphan),
         ("exec", exec),
@@ -208,6 +209,53 @@ fn a_forked_child_opens_the_stream_anew() {
     child.say("unlock");
     child.finish();
     assert_eq!(*stream.read().unwrap().unwrap(), [4]);
+}
+
+/// Uses and drops an inherited observer and subscription in a forked child.
+fn onlookers(arguments: &[String]) {
+    let stream = Counter::open(&arguments[0]).unwrap();
+    let observer = Counter::observe(&arguments[0]).unwrap();
+    let frames = stream.subscribe_lossless(Start::Latest).unwrap();
+    assert!(observer.read().unwrap().is_some());
+    match fork() {
+        None => end_child(|| {
+            let short = Duration::from_millis(1);
+            forked("read", observer.read());
+            forked("read_new", observer.read_new());
+            forked("read_into", observer.read_into(&mut [0]));
+            forked("info", observer.info());
+            forked("wait", observer.wait());
+            forked("wait_timeout", observer.wait_timeout(short));
+            forked("wait_timeout_info", observer.wait_timeout_info(short));
+            forked("link", observer.link());
+            forked("status", observer.status());
+            assert_eq!(observer.count(), 1, "what it saw last");
+            let _ = format!("{observer:?}");
+            forked("status of a handle", stream.status());
+            forked("subscribe", stream.subscribe(Start::New));
+            forked("read in order", frames.read());
+            forked("wait in order", frames.wait_timeout(short));
+            let _ = (frames.behind(), frames.position(), format!("{frames:?}"));
+            drop((observer, frames));
+            drop(stream);
+        }),
+        Some(child) => reap(child),
+    }
+    assert_eq!(stream.write(&[2]).unwrap(), 2);
+    assert!(
+        matches!(stream.write(&[3]), Err(Error::NoFreeSlot { .. })),
+        "the parent's subscription stands"
+    );
+    assert_eq!(*frames.read().unwrap().unwrap(), [1]);
+    assert_eq!(*observer.wait().unwrap(), [2]);
+}
+
+#[test]
+fn observers_and_subscriptions_of_a_parent_are_refused() {
+    let name = Name::new("onlookers");
+    let stream = Counter::builder(&name).slots(2).create().unwrap();
+    stream.write(&[1]).unwrap();
+    Child::spawn("onlookers", &[&name]).finish();
 }
 
 fn temporary(_: &[String]) {

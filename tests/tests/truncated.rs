@@ -1,31 +1,118 @@
-//! A file that is truncated while handles to its stream are open.
-//!
-//! Touching memory behind its end ends a process with SIGBUS. Whatever looks at the file first gets an
-//! error instead.
+//! A file that is truncated while it is open: an error wherever one system call more does not matter. The
+//! kernel ends who touches what is gone, so all is done in children, which must live.
 
-use std::fs::{self, OpenOptions};
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::time::Duration;
 
-use shmstream::{DynStream, Error, Start, Stream};
-use shmstream_tests::{Child, DEADLINE, Name, argument, eventually, hear, play, tell};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use shmstream::{DynStream, Error, Link, Observer, Result, Start, Stream, Subscription, stat};
+use shmstream_tests::{Child, DEADLINE, Name, eventually, hear, play, tell};
+use smol::future::block_on;
 
-type Frames = Stream<u64, 600>;
+type Pages = Stream<[u8; 4096], 2>;
+
+const SHORT: Duration = Duration::from_millis(5);
 
 #[test]
 fn child_entry() {
-    play(&[("look", look), ("sleep", sleep)]);
+    play(&[
+        ("do_all", do_all),
+        ("wait_in", wait_in),
+        ("hold_lock", hold_lock),
+        ("poll", poll),
+    ]);
 }
 
-/// Says whether the thread that plays the child's role sleeps on a futex.
-fn is_asleep(pid: u32) -> bool {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let mut tasks = tasks.map(|task| task.unwrap().path());
-    let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
-    let futex = format!("{} ", libc::SYS_futex);
-    tasks.any(|task| {
-        read(task.join("comm")).trim() == "child_entry"
-            && read(task.join("syscall")).starts_with(&futex)
-    })
+/// What a child has open.
+struct Open {
+    stream: Pages,
+    dynamic: DynStream,
+    frames: Subscription<Pages>,
+    observer: Observer<Pages>,
+}
+
+impl Open {
+    fn new(name: &str) -> Self {
+        let stream = Pages::open(name).unwrap();
+        Self {
+            dynamic: DynStream::open(name).unwrap(),
+            frames: stream.subscribe(Start::New).unwrap(),
+            observer: Pages::observe(name).unwrap(),
+            stream,
+        }
+    }
+}
+
+type Action = fn(&Open) -> Result<()>;
+
+/// What makes a system call anyway, or is done once in a while.
+const REFUSED: [(&str, Action); 18] = [
+    ("open", |open| Pages::open(open.stream.name()).map(drop)),
+    ("open_or_create", |open| {
+        Pages::open_or_create(open.stream.name()).map(drop)
+    }),
+    ("observe", |open| {
+        Pages::observe(open.stream.name()).map(drop)
+    }),
+    ("stat", |open| stat(open.stream.name()).map(drop)),
+    ("try_clone", |open| open.stream.try_clone().map(drop)),
+    ("status", |open| open.stream.status().map(drop)),
+    ("status of an observer", |open| {
+        open.observer.status().map(drop)
+    }),
+    ("subscribe", |open| {
+        open.stream.subscribe(Start::Latest).map(drop)
+    }),
+    ("subscribe_lossless", |open| {
+        open.dynamic.subscribe_lossless(Start::Latest).map(drop)
+    }),
+    ("lock", |open| open.stream.lock().map(drop)),
+    ("try_lock", |open| open.stream.try_lock().map(drop)),
+    ("lock_timeout", |open| {
+        open.stream.lock_timeout(SHORT).map(drop)
+    }),
+    ("write", |open| open.stream.write(&[[1; 4096]; 2]).map(drop)),
+    ("write_timeout", |open| {
+        open.stream.write_timeout(&[[1; 4096]; 2], SHORT).map(drop)
+    }),
+    ("write_bytes", |open| {
+        open.dynamic.write_bytes(&[1; 8192]).map(drop)
+    }),
+    ("loan", |open| open.stream.loan().map(drop)),
+    ("clear", |open| open.stream.clear().map(drop)),
+    ("lock_all", |open| {
+        shmstream::lock_all(&[&open.stream, &open.dynamic]).map(drop)
+    }),
+];
+
+/// Tries everything on a stream whose file was truncated, and closes what it has.
+fn do_all(arguments: &[String]) {
+    let open = Open::new(&arguments[0]);
+    tell("ready");
+    let _ = hear();
+    for (what, action) in REFUSED {
+        refused(what, action(&open));
+    }
+    assert_eq!(open.stream.link().unwrap(), Link::Current);
+    open.stream.unlink().unwrap();
+    drop(open);
+    tell("alive");
+}
+
+fn refused(what: &str, result: Result<()>) {
+    let error = result.expect_err(what);
+    let text = error.to_string();
+    match error {
+        Error::Corrupt { field, .. } => {
+            // The second where not even the header is left.
+            assert!(["the file's length", "its file"].contains(&field), "{text}");
+            assert!(text.contains("bytes"), "{text}");
+        }
+        // What the name stands for then.
+        Error::Foreign { reason, .. } => assert_eq!(reason, "it is empty"),
+        _ => panic!("{what}: {text}"),
+    }
 }
 
 fn truncate(name: &Name, len: u64) {
@@ -33,84 +120,157 @@ fn truncate(name: &Name, len: u64) {
     file.set_len(len).unwrap();
 }
 
-fn assert_truncated(error: &Error, len: u64) {
-    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
-    let says = error.to_string();
-    assert!(says.contains(&format!("{len} bytes of ")), "{says}");
-}
-
-/// Has everything open, and looks again when the file has another length.
-fn look(arguments: &[String]) {
-    let (name, len): (&String, u64) = (&arguments[0], argument(arguments, 1));
-    let stream = Frames::open(name).unwrap();
-    let other = DynStream::open(name).unwrap();
-    let observer = Frames::observe(name).unwrap();
-    tell("open");
-    let _: String = hear();
-    let error = |error: Option<Error>| assert_truncated(&error.expect("an error"), len);
-    error(stream.try_clone().err());
-    error(stream.status().err());
-    error(stream.subscribe(Start::Oldest).err());
-    error(stream.subscribe_lossless(Start::Latest).err());
-    error(other.to_typed::<u64, 600>().err());
-    error(other.status().err());
-    error(observer.status().err());
-    assert!(matches!(
-        Frames::open(name),
-        Err(Error::Foreign { .. } | Error::Corrupt { .. })
-    ));
-    // Nothing of that, nor what is dropped here, ends the process.
-}
-
-/// Sleeps in one way or another until the file has another length.
-fn sleep(arguments: &[String]) {
-    let (name, len): (&String, u64) = (&arguments[0], argument(arguments, 2));
-    let stream = Frames::open(name).unwrap();
-    let seen = stream.count();
-    tell("asleep");
-    let woken = match arguments[1].as_str() {
-        "for the latest" => stream.wait_after_timeout(seen, DEADLINE).map(drop),
-        "in order" => {
-            let frames = stream.subscribe(Start::New).unwrap();
-            frames.wait_timeout(DEADLINE).map(drop)
-        }
-        "as an observer" => {
-            let observer = Frames::observe(name).unwrap();
-            observer.read_new().unwrap();
-            observer.wait_timeout(DEADLINE).map(drop)
-        }
-        other => panic!("{other}"),
-    };
-    assert_truncated(&woken.expect_err("no frame came"), len);
+/// A stream with two slots and one frame, and the size of its file.
+fn create(label: &str) -> (Name, u64) {
+    let name = Name::new(label);
+    let stream = Pages::builder(&name).slots(2).create().unwrap();
+    stream.clear().unwrap();
+    (name, stream.status().unwrap().file_size)
 }
 
 #[test]
-fn whoever_looks_is_told() {
-    for len in [0, 100, 4096, 8192] {
-        let name = Name::new("truncated");
-        let stream = Frames::create(&name).unwrap();
-        stream.write(&[1; 600]).unwrap();
-        let mut child = Child::spawn("look", &[&name, &len]);
-        child.expect("open");
-        drop(stream);
+fn a_truncated_file_is_an_error_of_whatever_does_not_have_to_be_fast() {
+    let (_first, total) = create("size");
+    // From nothing to one byte less: without the header, the control block, all or some of the data.
+    for len in [0, 100, 4096, 4096 * 2, total / 2, total - 4096, total - 1] {
+        let (name, _) = create("cut");
+        let mut child = Child::spawn("do_all", &[&name]);
+        child.expect("ready");
         truncate(&name, len);
-        child.say("truncated");
+        child.say("go");
+        child.expect("alive");
         child.finish();
     }
 }
 
+/// Waits in one way, while the file is truncated.
+fn wait_in(arguments: &[String]) {
+    let [name, way] = [&arguments[0], &arguments[1]];
+    let Open {
+        mut stream,
+        mut frames,
+        observer,
+        ..
+    } = Open::new(name);
+    drop(stream.read_new().unwrap());
+    drop(observer.read_new().unwrap());
+    if way == "slot" {
+        // Forgotten, since letting it go would be to touch what is gone.
+        std::mem::forget(stream.read().unwrap());
+        stream.clear().unwrap();
+    }
+    // SAFETY: `gettid` asks for nothing.
+    tell(unsafe { libc::gettid() });
+    let result = match way.as_str() {
+        "wait" => stream.wait().map(drop),
+        "wait_timeout" => stream.wait_timeout(DEADLINE).map(drop),
+        "in order" => frames.wait().map(drop),
+        "observer" => observer.wait().map(drop),
+        "lock" => stream.lock().map(drop),
+        "lock_timeout" => stream.lock_timeout(DEADLINE).map(drop),
+        "slot" => stream.write_timeout(&[[0; 4096]; 2], DEADLINE).map(drop),
+        "async" => block_on(stream.wait_async()).map(drop),
+        "async in order" => block_on(frames.wait_async()).map(drop),
+        other => panic!("{other}"),
+    };
+    refused(way, result);
+    drop((stream, frames, observer));
+    tell("alive");
+}
+
+fn hold_lock(arguments: &[String]) {
+    let stream = Pages::open(&arguments[0]).unwrap();
+    let _guard = stream.lock().unwrap();
+    tell("held");
+    let _ = hear();
+}
+
+/// Stops a child in the middle of a system call, and returns whether it is one of `calls`.
+fn stopped_in(child: &Child, thread: &str, calls: &[i64]) -> bool {
+    let pid = Pid::from_raw(child.pid().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let task = format!("/proc/{}/task/{thread}", child.pid());
+    let read = |file: &str| std::fs::read_to_string(format!("{task}/{file}")).unwrap();
+    eventually("it stops", || {
+        let stat = read("stat");
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, state)| state.starts_with('T'))
+    });
+    let call = read("syscall");
+    let call = call
+        .split(' ')
+        .next()
+        .and_then(|call| call.trim().parse().ok());
+    if call.is_some_and(|call: i64| calls.contains(&call)) {
+        return true;
+    }
+    kill_process(pid, Signal::CONT).unwrap();
+    false
+}
+
 #[test]
-fn whoever_sleeps_is_told() {
-    for way in ["for the latest", "in order", "as an observer"] {
-        let name = Name::new("asleep");
-        let stream = Frames::create(&name).unwrap();
-        stream.write(&[1; 600]).unwrap();
-        let child = Child::spawn("sleep", &[&name, &way, &0]);
-        child.expect("asleep");
-        // By now it sleeps: it would be ended if it touched the memory.
-        eventually("a sleeper", || is_asleep(child.pid()));
-        drop(stream);
-        truncate(&name, 0);
+fn a_file_that_is_truncated_while_somebody_sleeps_is_an_error() {
+    let sleeps = [
+        libc::SYS_futex,
+        libc::SYS_flock,
+        libc::SYS_poll,
+        libc::SYS_ppoll,
+    ];
+    for way in [
+        "wait",
+        "wait_timeout",
+        "in order",
+        "observer",
+        "slot",
+        "lock",
+        "lock_timeout",
+        "async",
+        "async in order",
+    ] {
+        // With the words that it sleeps on, and without them.
+        for without in [false, true] {
+            let (name, total) = create("sleep");
+            let mut holder = Child::spawn("hold_lock", &[&name]);
+            if way.starts_with("lock") {
+                holder.expect("held");
+            } else {
+                holder.kill();
+            }
+            let child = Child::spawn("wait_in", &[&name, &way]);
+            let thread = child.line();
+            eventually("it sleeps", || stopped_in(&child, &thread, &sleeps));
+            truncate(&name, if without { 0 } else { total - 1 });
+            holder.kill();
+            let pid = Pid::from_raw(child.pid().try_into().unwrap()).unwrap();
+            kill_process(pid, Signal::CONT).unwrap();
+            child.expect("alive");
+            child.finish();
+        }
+    }
+}
+
+/// Waits for a descriptor.
+fn poll(arguments: &[String]) {
+    let stream = Pages::open(&arguments[0]).unwrap();
+    drop(stream.read_new().unwrap());
+    let readiness = stream.readiness().unwrap();
+    tell("ready");
+    let mut sources = [PollFd::new(&readiness, PollFlags::IN)];
+    rustix::event::poll(&mut sources, None).unwrap();
+    refused("clear", readiness.clear());
+    drop(readiness);
+    drop(stream);
+    tell("alive");
+}
+
+#[test]
+fn a_descriptor_is_readable_when_the_file_was_truncated() {
+    for without in [false, true] {
+        let (name, total) = create("poll");
+        let child = Child::spawn("poll", &[&name]);
+        child.expect("ready");
+        truncate(&name, if without { 0 } else { total - 1 });
+        child.expect("alive");
         child.finish();
     }
 }

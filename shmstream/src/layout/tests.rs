@@ -176,6 +176,62 @@ fn sign(bytes: &mut [u8]) {
     raw.checksum = checksum(raw, schema);
 }
 
+/// Each check is met by a header in which nothing else is wrong, as far as that can be.
+#[test]
+fn each_field_of_a_forged_header_is_checked_by_itself() {
+    let sample = || sample().1;
+    let u32_at = |at: usize, value: u32| (at, value.to_ne_bytes().to_vec());
+    let u64_at = |at: usize, value: u64| (at, value.to_ne_bytes().to_vec());
+    for (field, (at, value)) in [
+        ("the number of slots", u32_at(64, 0)),
+        ("the number of slots", u32_at(64, 1)),
+        ("the number of slots", u32_at(64, 65)),
+        ("the number of slots", u32_at(64, u32::MAX)),
+        ("the number of participants", u32_at(68, 0)),
+        ("the number of participants", u32_at(68, 1025)),
+        ("the number of participants", u32_at(68, u32::MAX)),
+        (
+            "the length of the schema",
+            u32_at(104, u32::try_from(MAX_SCHEMA).unwrap() + 1),
+        ),
+        ("the length of the schema", u32_at(104, u32::MAX)),
+        ("the history", u32_at(108, 0)),
+        ("the history", u32_at(108, 4)),
+        ("the history", u32_at(108, 64)),
+        ("the flags", u32_at(20, 4)),
+        ("the flags", u32_at(20, 1 << 31)),
+        ("the offset of the control block", u64_at(40, 0)),
+        ("the offset of the control block", u64_at(40, u64::MAX)),
+        ("the offset of the data", u64_at(48, PAGE as u64)),
+        ("the distance between slots", u64_at(56, 0)),
+        ("the total size", u64_at(32, 0)),
+        ("the reserved part of the header", (112, vec![1])),
+        ("the reserved part of the header", (255, vec![1])),
+    ] {
+        let mut bytes = sample();
+        bytes[at..at + value.len()].copy_from_slice(&value);
+        sign(&mut bytes);
+        let refused = decode(&bytes, total());
+        let found = match &refused {
+            Err(Defect::Corrupt(found, _)) => *found,
+            other => panic!("{field}: {other:?}"),
+        };
+        assert_eq!(found, field, "{value:?}: {refused:?}");
+    }
+    // A scalar where a frame is an array.
+    let scalar = plan(Schema::scalar(DType::U64));
+    let (header, bytes) = Header::new(scalar, origin()).unwrap();
+    let refused = decode(&bytes, header.layout.total).unwrap_err();
+    let Defect::Corrupt("the schema", value) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(value.contains("dimensions"), "{value}");
+}
+
+fn total() -> usize {
+    sample().0.layout.total
+}
+
 proptest! {
     #[test]
     fn every_part_lies_behind_the_one_before(

@@ -7,6 +7,8 @@ mod queue;
 
 use std::os::fd::AsFd;
 
+use super::space::may_write;
+
 #[cfg(feature = "async")]
 pub(crate) use {
     bell::Bell,
@@ -15,8 +17,10 @@ pub(crate) use {
 
 /// Makes an event of the kind "modified" on a file, by writing a zero where nobody reads.
 ///
-/// Cannot fail for an open file that has that byte; and if it does, whoever watches looks again by
-/// itself.
+/// Fails where the process may not write files of that size, and otherwise cannot for an open file that
+/// has that byte. Whoever watches then looks again by itself.
 pub(crate) fn nudge(file: impl AsFd, offset: u64) {
-    let _ = rustix::io::pwrite(file, &[0], offset);
+    if may_write(offset + 1) {
+        let _ = rustix::io::pwrite(file, &[0], offset);
+    }
 }

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, open, statat,
-    unlinkat,
+    Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, SeekFrom, Stat, fchmod, fstat, linkat, open,
+    seek, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -53,6 +53,33 @@ impl From<&Stat> for FileId {
             inode: stat.st_ino,
         }
     }
+}
+
+/// Checks that nobody truncated the file of an open stream to less than the `total` of its header.
+///
+/// Whoever touches memory behind the end of a file is ended by a SIGBUS. So this comes before memory
+/// is touched, wherever there is a system call anyway or time enough: when a handle is attached, a
+/// subscription begins, the write lock is taken, a sleep ended without a call.
+pub(crate) fn check_size(name: &StreamName, file: impl AsFd, total: usize) -> Result<()> {
+    match missing(file, total as u64) {
+        Ok(None) => Ok(()),
+        Ok(Some(len)) => Err(truncated(name, len, total as u64)),
+        Err(error) => Err(Error::os(name, "look at its file", error)),
+    }
+}
+
+/// Returns the length of a file if that is less than `total`.
+pub(crate) fn missing(file: impl AsFd, total: u64) -> Result<Option<u64>, Errno> {
+    // The cheapest call that tells the length. Nothing reads or writes at the offset that it moves.
+    let len = seek(file, SeekFrom::End(0))?;
+    Ok((len < total).then_some(len))
+}
+
+/// Says that a stream's file has become shorter.
+#[cold]
+pub(crate) fn truncated(name: &StreamName, len: u64, total: u64) -> Error {
+    let value = format!("{len} bytes of {total}: somebody truncated it");
+    Error::corrupt(name, "the file's length", value)
 }
 
 impl Directory {
@@ -248,7 +275,10 @@ impl Directory {
     /// Lists the names of the regular files that look like streams, with whether they are this
     /// user's, sorted.
     pub(crate) fn list(&self) -> Result<Vec<(StreamName, bool)>> {
-        let failed = |error| self.problem("cannot be listed", error);
+        let failed = |error| match error {
+            Errno::MFILE => self.problem(NO_DESCRIPTOR, error),
+            error => self.problem("cannot be listed", error),
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = open(&self.0, flags, Mode::empty()).map_err(failed)?;
         let user = geteuid().as_raw();
@@ -276,6 +306,8 @@ impl Directory {
 const MISSING: &str = "does not exist; mount a tmpfs there, or set SHMSTREAM_DIR to a directory that \
                        exists";
 const NOT_WRITABLE: &str = "cannot be written to by this user; set SHMSTREAM_DIR to one that can";
+const NO_DESCRIPTOR: &str = "cannot be listed; the limit is open files of the process; raise RLIMIT_NOFILE \
+                             (`ulimit -n`)";
 const NO_TMPFILE: &str =
     "is on a file system without O_TMPFILE; set SHMSTREAM_DIR to one on a tmpfs";
 

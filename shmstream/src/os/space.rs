@@ -69,6 +69,14 @@ pub(crate) fn reserve(name: &StreamName, dir: &Path, file: impl AsFd, size: u64)
     }
 }
 
+/// Returns whether this process may write to a file up to `end`.
+///
+/// The kernel ends a process that writes behind the limit (SIGXFSZ), also where the file is longer than that.
+pub(crate) fn may_write(end: u64) -> bool {
+    let limit = getrlimit(Resource::Fsize).current;
+    limit.is_none_or(|limit| end <= limit)
+}
+
 #[cold]
 fn no_space(name: &StreamName, dir: &Path, needed: u64, free: u64, remedy: String) -> Error {
     Error::NoSpace {

@@ -510,3 +510,66 @@ fn attached_rows_are_those_with_a_bit_and_a_place() {
             assert!(row < 65);
         });
 }
+
+#[test]
+fn a_first_slot_that_is_not_there_leads_nowhere() {
+    let block = Block::new(3, 1);
+    let control = block.control();
+    control.attach(0, 1);
+    let pins = Pins::new(0);
+    for _ in 0..2 {
+        publish(control);
+        control.pin_latest(&pins).unwrap().unwrap();
+    }
+    publish(control);
+    for first in [3, 64, 1000, u32::MAX] {
+        let hint = &block.head.publication.first;
+        hint.store(first, Ordering::Relaxed);
+        let Err(Occupied { held }) = control.claim(0) else {
+            panic!("two are pinned, one is the latest");
+        };
+        assert_eq!(held, control.pins(0));
+    }
+}
+
+#[test]
+fn when_kept_frames_must_go_the_oldest_goes() {
+    let block = Block::new(5, 1);
+    let control = block.control_with(keeping(4));
+    control.attach(0, 1);
+    let pins = Pins::new(0);
+    for _ in 0..2 {
+        publish(control);
+        control.pin_latest(&pins).unwrap().unwrap();
+    }
+    for _ in 3..=5 {
+        publish(control);
+    }
+    // Frames 1 and 2 are pinned, 3 to 5 are the history: of these, 3 has to go.
+    publish(control);
+    assert_eq!(next(control, &pins, 3), Some(4));
+    for count in 4..=6 {
+        assert_eq!(next(control, &pins, count), Some(count));
+    }
+}
+
+#[test]
+fn who_is_gone_is_named_no_more() {
+    let block = Block::new(2, 2);
+    let control = block.control();
+    for leave in [Control::detach, Control::bury] {
+        control.attach(1, 77);
+        control.begin_to_await(&Pins::new(1), 5);
+        control.note_seen(1, 4);
+        assert_eq!(control.pid(1), 77);
+        leave(control, 1);
+        assert_eq!(control.pid(1), 0);
+        assert_eq!(control.attached().count(), 0);
+        // And whoever has the row next begins with nothing.
+        control.attach(1, 78);
+        let row = Sight::new(control).rows().next().unwrap();
+        assert_eq!((row.pid, row.roles), (78, 0));
+        assert_eq!((row.needs, row.seen, row.pins), (0, 0, 0));
+        leave(control, 1);
+    }
+}

@@ -12,7 +12,7 @@ use crate::name::StreamName;
 use crate::os::event::Bell;
 use crate::os::fork::{self, Unshared};
 use crate::os::map::Residency;
-use crate::os::shm::{Directory, FileId, Standing};
+use crate::os::shm::{Directory, FileId, Standing, check_size};
 use crate::region::Region;
 
 /// A stream as whoever wants to wait for it knows it.
@@ -33,9 +33,13 @@ pub(crate) struct Watch {
     directory: Directory,
     /// Of the handle that came first.
     file: Arc<Unshared>,
+    /// The size of the file.
+    total: usize,
     id: FileId,
     /// Another stream has the name.
     replaced: AtomicBool,
+    /// The file has become shorter: the words may not be looked at any more.
+    truncated: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -106,8 +110,10 @@ impl Watch {
             name: name.clone(),
             directory: directory.clone(),
             file: Arc::clone(file),
+            total: header.layout.total,
             id,
             replaced: AtomicBool::new(false),
+            truncated: AtomicBool::new(false),
             state: Mutex::new(State {
                 region: Region::map(name, file, header, Residency::default())?,
                 number: None,
@@ -129,6 +135,26 @@ impl Watch {
         // Relaxed: a hint to look at the file system. Stored before the list is unlocked, so whoever
         // gets on it later sees it.
         self.replaced.load(Ordering::Relaxed)
+    }
+
+    /// Fails if the stream's file has become shorter, as far as the thread has looked.
+    pub(crate) fn check_truncated(&self) -> Result<()> {
+        // Relaxed: as above.
+        if self.truncated.load(Ordering::Relaxed) {
+            return check_size(&self.name, &*self.file, self.total);
+        }
+        Ok(())
+    }
+
+    /// Looks whether the file has become shorter, which comes as an event as well; if so, takes all off
+    /// the list.
+    fn is_truncated(&self, state: &mut State, woken: &mut Vec<Waker>) -> bool {
+        if check_size(&self.name, &*self.file, self.total).is_ok() {
+            return false;
+        }
+        self.truncated.store(true, Ordering::Relaxed);
+        state.take(woken, |_| true);
+        true
     }
 
     /// Fails if another stream has the name.
@@ -176,6 +202,7 @@ impl Watch {
 
     /// Locks the state, with the kernel being asked for events.
     fn active(self: &Arc<Self>) -> Result<MutexGuard<'_, State>> {
+        self.check_truncated()?;
         let state = locked(&self.state);
         if state.number.is_some() {
             return Ok(state);
@@ -252,7 +279,7 @@ impl Watch {
     /// Takes those off the list for whom there is news, after an event.
     pub(super) fn look(&self, woken: &mut Vec<Waker>) {
         let mut state = locked(&self.state);
-        if !state.take_with_news(woken) {
+        if self.is_truncated(&mut state, woken) || !state.take_with_news(woken) {
             return;
         }
         // Whoever made the event cleared the bit that the others set. Set again before the second
@@ -267,6 +294,9 @@ impl Watch {
     /// again by themselves.
     pub(super) fn look_again(&self, woken: &mut Vec<Waker>) {
         let mut state = locked(&self.state);
+        if self.is_truncated(&mut state, woken) {
+            return;
+        }
         let count = state.region.control().count();
         state.take(woken, |waiter| {
             waiter.seen.is_none() || waiter.has_news(count)

@@ -84,6 +84,48 @@ fn refuses_what_no_program_could_have_declared() {
 }
 
 #[test]
+fn each_limit_of_what_bytes_may_say_is_checked_by_itself() {
+    let refused = |schema: &Schema| schema.encode().unwrap_err();
+    let u8s = |len| Schema::scalar(DType::U8).array(len);
+    let structure = |size, align, fields| Schema::structure("S", size, align, fields);
+    let bytes = f32s(3).encode().unwrap();
+    let longer = [&bytes[..], &[0]].concat();
+    assert!(Schema::decode(&longer).unwrap_err().contains("follow"));
+    for len in 0..bytes.len() {
+        assert!(Schema::decode(&bytes[..len]).unwrap_err().contains("cut"));
+    }
+    // Three times this is 2, with what does not fit left out.
+    let wraps = [3, 0x5555_5555_5555_5556_u64]
+        .map(u64::to_le_bytes)
+        .concat();
+    let wraps = [&[2], &wraps[..], &[DType::U8.code()]].concat();
+    assert!(Schema::decode(&wraps).unwrap_err().contains("too large"));
+
+    let many = |len: usize| {
+        let fields = (0..len).map(|i| field(&format!("f{i}"), i, Schema::scalar(DType::U8)));
+        structure(len, 1, fields.collect())
+    };
+    assert!(many(1024).encode().is_ok());
+    assert!(refused(&many(1025)).contains("1024"));
+    let unaligned = vec![
+        field("a", 0, Schema::scalar(DType::U8)),
+        field("b", 1, f32s(1)),
+        field("c", 5, u8s(3)),
+    ];
+    assert!(refused(&structure(8, 4, unaligned)).contains("begin where"));
+    let one = |schema: Schema| vec![field("a", 0, schema)];
+    assert!(refused(&structure(4, 2, one(f32s(1)))).contains("less than its fields"));
+    assert!(refused(&structure(3, 3, one(u8s(3)))).contains("power of two"));
+    assert!(refused(&structure(8192, 8192, one(u8s(8192)))).contains("power of two"));
+    assert!(refused(&structure(6, 4, one(u8s(6)))).contains("size is not"));
+    assert!(refused(&structure(0, 1, Vec::new())).contains("size is not"));
+    for name in ["", "a b", "a\n", "{"] {
+        let fields = vec![field(name, 0, f32s(1))];
+        assert!(refused(&structure(4, 4, fields)).contains("identifier"));
+    }
+}
+
+#[test]
 fn names_the_first_difference() {
     let stream = nested();
     let difference = |program: Schema| stream.item.difference(&program.item);

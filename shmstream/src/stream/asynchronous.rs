@@ -200,10 +200,13 @@ fn try_look<R: AsyncSource>(
     place: &mut Place,
     context: &Context<'_>,
 ) -> Result<bool> {
+    let handle = source.handle().0;
+    if let Some(watch) = handle.watch.get() {
+        watch.check_truncated()?;
+    }
     if source.look(after)? == Look::Ready {
         return Ok(true);
     }
-    let handle = source.handle().0;
     let watch = handle.watch()?;
     // Before the look that decides. What is published behind that has another count.
     let mut seen = Some(handle.control().count());

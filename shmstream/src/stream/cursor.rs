@@ -117,7 +117,7 @@ impl Handle {
     /// Begins to read in order. A handle has one lossless cursor at most.
     pub(crate) fn cursor(&self, start: Start, lossless: bool) -> Result<Cursor> {
         self.check_fork()?;
-        self.check_len()?;
+        self.check_size()?;
         let control = self.control();
         let history = self.header().plan.history;
         let mut next = start.count(control.newest(), history);

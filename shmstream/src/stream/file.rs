@@ -5,10 +5,11 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::layout::{Defect, HEADER_LEN, Header, Layout, Origin, header_len};
+use crate::layout::{Defect, HEADER_LEN, Header, Origin, header_len};
 use crate::name::StreamName;
 use crate::os::clock::Clock;
 use crate::os::shm::Directory;
+use crate::os::space::may_write;
 use crate::protocol::{Head, UNLINKED};
 use crate::schema::Schema;
 
@@ -97,24 +98,6 @@ pub(super) fn read_header(
     Header::decode(&read(len)?, file_len, rustix::param::page_size()).map_err(explain)
 }
 
-/// Checks that nobody truncated the file of an open stream.
-///
-/// Whoever touches memory behind the end of a file is ended by a SIGBUS. So this comes before memory
-/// is touched, wherever there is a system call anyway or time enough: when a handle is attached, a
-/// subscription begins, a sleep ended without a call.
-#[cold]
-pub(super) fn check_len(name: &StreamName, file: impl AsFd, layout: &Layout) -> Result<()> {
-    let stat =
-        rustix::fs::fstat(file).map_err(|error| Error::os(name, "look at its file", error))?;
-    let len = u64::try_from(stat.st_size).unwrap_or(0);
-    let needed = layout.total as u64;
-    if len >= needed {
-        return Ok(());
-    }
-    let value = format!("{len} bytes of {needed}: somebody truncated it");
-    Err(Error::corrupt(name, "the file's length", value))
-}
-
 /// Reads the first `len` bytes of a file, or as many as it has.
 fn read_start(file: impl AsFd, len: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = vec![0; len];
@@ -133,6 +116,9 @@ fn read_start(file: impl AsFd, len: usize) -> Result<Vec<u8>, Errno> {
 
 /// Writes bytes into a file at `offset`.
 pub(super) fn write_at(file: impl AsFd, bytes: &[u8], offset: usize) -> Result<(), Errno> {
+    if !may_write((offset + bytes.len()) as u64) {
+        return Err(Errno::FBIG);
+    }
     let mut done = 0;
     while done < bytes.len() {
         match rustix::io::pwrite(&file, &bytes[done..], (offset + done) as u64) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::{check_len, check_schema, mark_unlinked, origin, read_header, taken, write_at};
+use super::file::{check_schema, mark_unlinked, origin, read_header, taken, write_at};
 use super::frame::FrameInfo;
 use super::rows;
 use crate::error::{Error, Result};
@@ -16,12 +16,12 @@ use crate::os::clock::Clock;
 use crate::os::fork::Unshared;
 use crate::os::futex::Slept;
 use crate::os::map::Residency;
-use crate::os::shm::{Directory, FileId, Standing};
+use crate::os::shm::{Directory, FileId, Standing, check_size, truncated};
 use crate::os::{futex, lock};
 use crate::protocol::{Control, FrameWords, Holding, Occupied, Pinned, Pins, Signal, Torn};
 use crate::region::{Claim, Pin, Region};
 use crate::schema::Schema;
-use crate::write_lock::{Held, LOOK_AGAIN, Patience, WriteLock};
+use crate::write_lock::{Held, LOOK_AGAIN, Patience, Refused, WriteLock};
 
 /// How often a reader looks for a new frame before it goes to sleep.
 pub(super) const SPINS: u32 = 100;
@@ -159,7 +159,7 @@ impl Handle {
         residency: Residency,
     ) -> Result<Self> {
         let file = Arc::new(file);
-        check_len(name, &*file, &header.layout)?;
+        check_size(name, &*file, header.layout.total)?;
         let residency = Residency {
             huge: header.plan.huge,
             ..residency
@@ -355,12 +355,12 @@ impl Handle {
             .map_err(|error| Error::os(&self.name, "wait", error))?;
         match slept {
             Slept::Awoken => Ok(()),
-            Slept::Through => self.check_len(),
+            Slept::Through => self.check_size(),
         }
     }
 
-    pub(super) fn check_len(&self) -> Result<()> {
-        check_len(&self.name, &*self.file, &self.header.layout)
+    pub(super) fn check_size(&self) -> Result<()> {
+        check_size(&self.name, &*self.file, self.header.layout.total)
     }
 
     pub(super) fn check_replaced(&self) -> Result<()> {
@@ -400,7 +400,15 @@ impl Handle {
         self.check_fork()?;
         self.lock
             .acquire(&self.file, self.control(), self.pins.row(), patience)
-            .map_err(|error| Error::os(&self.name, "take the write lock", error))
+            .map_err(|refused| self.refused(refused))
+    }
+
+    #[cold]
+    fn refused(&self, refused: Refused) -> Error {
+        match refused {
+            Refused::Truncated(len) => truncated(&self.name, len, self.header.layout.total as u64),
+            Refused::Os(error) => Error::os(&self.name, "take the write lock", error),
+        }
     }
 
     #[cold]
@@ -481,7 +489,11 @@ impl Handle {
             return Ok(());
         };
         kill_point!(RoomSleeps);
-        self.sleep(freed, value, longest)
+        self.sleep(freed, value, longest).inspect_err(|error| {
+            if matches!(error, Error::Corrupt { .. }) {
+                self.lock.note_truncated();
+            }
+        })
     }
 
     #[cold]
@@ -530,7 +542,7 @@ impl Drop for Handle {
             let _ = self.unlink();
         }
         // Nobody can use a truncated stream, and a program that has been told so is not ended for it.
-        if self.check_len().is_ok() {
+        if self.check_size().is_ok() {
             self.control().detach(self.pins.row());
         }
         // By itself, before the descriptor closes: another thread may be between `fork` and `exec`,

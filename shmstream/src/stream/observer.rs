@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::any::{AnyStream, Blank};
-use super::file::{check_len, check_schema, read_header};
+use super::file::{check_schema, read_header};
 use super::frame::FrameInfo;
 use super::handle::{Link, SPINS};
 use super::status::{Look, Status};
@@ -16,7 +16,7 @@ use crate::name::StreamName;
 use crate::os::fork::Unshared;
 use crate::os::futex::{self, Slept};
 use crate::os::map::Residency;
-use crate::os::shm::Directory;
+use crate::os::shm::{Directory, check_size};
 use crate::protocol::Sight;
 use crate::region::Outlook;
 use crate::schema::Schema;
@@ -319,7 +319,7 @@ impl<S: AnyStream> Observer<S> {
                 .map_err(|error| Error::os(&self.name, "wait", error))?;
             kill_point!(ObserveWoken);
             if slept == Slept::Through {
-                check_len(&self.name, &self.file, &self.header.layout)?;
+                check_size(&self.name, &self.file, self.header.layout.total)?;
             }
             if checked.elapsed() >= LOOK_AGAIN {
                 checked = Instant::now();

@@ -9,7 +9,7 @@ use rustix::fs::fstat;
 
 use super::any::AnyStream;
 use super::dynamic::DynStream;
-use super::file::{check_len, read_header};
+use super::file::read_header;
 use super::frame::FrameInfo;
 use super::handle::{Handle, Link};
 use super::typed::Stream;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::layout::Header;
 use crate::name::StreamName;
 use crate::os::lock;
-use crate::os::shm::{Directory, Standing};
+use crate::os::shm::{Directory, Standing, check_size};
 use crate::pod::Pod;
 use crate::protocol::{Publisher, Role, RowWords, Sight};
 use crate::region::Outlook;
@@ -270,7 +270,7 @@ impl<F: AsFd> Look<'_, F> {
             sight,
             ..
         } = self;
-        check_len(name, file, &header.layout)?;
+        check_size(name, file, header.layout.total)?;
         let stat = fstat(file).map_err(|error| Error::os(name, "look at its file", error))?;
         let link = Link::from(directory.standing(name, file)?);
         let participants = self.participants()?;

@@ -102,6 +102,7 @@ impl Readiness {
         // Off the list first, so that nobody rings any more for what is cleared here.
         state.place.leave();
         self.bell.silence();
+        self.watch.check_truncated()?;
         let before = state.cleared;
         state.cleared = self.watch.count();
         self.enrol(&mut state)?;
