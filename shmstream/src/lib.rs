@@ -14,6 +14,11 @@ mod sync;
 #[cfg(all(feature = "serde", not(shmstream_loom)))]
 pub mod config;
 
+#[cfg(all(feature = "cuda", not(shmstream_loom)))]
+pub mod cuda;
+#[cfg(not(shmstream_loom))]
+pub mod gpu;
+
 #[cfg(not(shmstream_loom))]
 mod dtype;
 #[cfg(not(shmstream_loom))]

@@ -1,0 +1,175 @@
+//! The functions of the CUDA driver that cudarc does not offer, or whose absence makes it panic.
+#![allow(unsafe_code)]
+// This file guarantees that
+// - each function pointer has the type that the driver's documentation gives, and stays valid: the
+//   library is never closed;
+// - what the driver answers arrives as a number, so that a code of a later driver is just a number.
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::OnceLock;
+
+use libloading::Library;
+
+use crate::gpu::Availability;
+
+/// What the driver answers; zero is success.
+pub(super) type Code = c_int;
+/// An address in the memory of a device.
+pub(super) type Address = u64;
+/// A queue of work: the driver's `CUstream`.
+pub(super) type RawQueue = *mut c_void;
+/// The driver's `CUevent`.
+pub(super) type RawEvent = *mut c_void;
+/// A function that the driver calls once the work before it is done.
+pub(super) type HostFunction = unsafe extern "C" fn(*mut c_void);
+
+/// What another process opens memory or an event by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Handle(pub(super) [u8; 64]);
+
+/// Under these names the library is looked for, in this order, as cudarc does.
+const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
+
+macro_rules! functions {
+    ($($field:ident = $name:literal, fn($($argument:ty),*);)*) => {
+        /// The driver's functions.
+        pub(super) struct Functions {
+            $(pub(super) $field: unsafe extern "C" fn($($argument),*) -> Code,)*
+        }
+
+        impl Functions {
+            /// Looks all functions up, or returns the name of the first that is missing.
+            fn find(library: &'static Library) -> Result<Self, &'static str> {
+                Ok(Self {
+                    $($field: {
+                        // SAFETY: `get` asks that the type is the symbol's: it is as the driver's
+                        // documentation has it, with structs and enums by their size.
+                        let found = unsafe { library.get($name) };
+                        *found.map_err(|_| text($name))?
+                    },)*
+                })
+            }
+        }
+    };
+}
+
+functions! {
+    init = b"cuInit\0", fn(c_uint);
+    driver_version = b"cuDriverGetVersion\0", fn(*mut c_int);
+    device_count = b"cuDeviceGetCount\0", fn(*mut c_int);
+    device_uuid = b"cuDeviceGetUuid_v2\0", fn(*mut [u8; 16], c_int);
+    error_string = b"cuGetErrorString\0", fn(Code, *mut *const c_char);
+    allocate = b"cuMemAlloc_v2\0", fn(*mut Address, usize);
+    free = b"cuMemFree_v2\0", fn(Address);
+    fill = b"cuMemsetD8_v2\0", fn(Address, u8, usize);
+    memory_handle = b"cuIpcGetMemHandle\0", fn(*mut Handle, Address);
+    open_memory = b"cuIpcOpenMemHandle_v2\0", fn(*mut Address, Handle, c_uint);
+    close_memory = b"cuIpcCloseMemHandle\0", fn(Address);
+    create_event = b"cuEventCreate\0", fn(*mut RawEvent, c_uint);
+    destroy_event = b"cuEventDestroy_v2\0", fn(RawEvent);
+    record_event = b"cuEventRecord\0", fn(RawEvent, RawQueue);
+    event_handle = b"cuIpcGetEventHandle\0", fn(*mut Handle, RawEvent);
+    open_event = b"cuIpcOpenEventHandle\0", fn(*mut RawEvent, Handle);
+    wait_event = b"cuStreamWaitEvent\0", fn(RawQueue, RawEvent, c_uint);
+    launch_host = b"cuLaunchHostFunc\0", fn(RawQueue, HostFunction, *mut c_void);
+    synchronize = b"cuStreamSynchronize\0", fn(RawQueue);
+    copy_in = b"cuMemcpyHtoDAsync_v2\0", fn(Address, *const c_void, usize, RawQueue);
+    copy_out = b"cuMemcpyDtoHAsync_v2\0", fn(*mut c_void, Address, usize, RawQueue);
+    copy_within = b"cuMemcpyDtoDAsync_v2\0", fn(Address, Address, usize, RawQueue);
+    register_host = b"cuMemHostRegister_v2\0", fn(*mut c_void, usize, c_uint);
+    unregister_host = b"cuMemHostUnregister\0", fn(*mut c_void);
+}
+
+/// Returns a function's name without the zero at its end.
+fn text(name: &'static [u8]) -> &'static str {
+    let name = CStr::from_bytes_with_nul(name).ok();
+    name.and_then(|name| name.to_str().ok()).unwrap_or_default()
+}
+
+static FOUND: OnceLock<(Availability, Option<Functions>)> = OnceLock::new();
+
+/// Returns whether there is a GPU.
+pub(crate) fn availability() -> &'static Availability {
+    &found().0
+}
+
+/// Returns the driver's functions, or why there is no GPU.
+pub(super) fn functions() -> Result<&'static Functions, &'static Availability> {
+    match found() {
+        (Availability::Ready { .. }, Some(functions)) => Ok(functions),
+        (availability, _) => Err(availability),
+    }
+}
+
+fn found() -> &'static (Availability, Option<Functions>) {
+    FOUND.get_or_init(|| {
+        let Some(library) = library() else {
+            return (Availability::NoLibrary, None);
+        };
+        // Never closed: cudarc may have it open too, and its threads run in it.
+        match Functions::find(Box::leak(Box::new(library))) {
+            Err(function) => (Availability::MissingSymbol(function), None),
+            Ok(functions) => (start(&functions), Some(functions)),
+        }
+    })
+}
+
+fn library() -> Option<Library> {
+    NAMES.iter().find_map(|name| {
+        // SAFETY: `new` asks that the library's initialisation is sound: it is the one that the
+        // driver's vendor has programs load by this name.
+        unsafe { Library::new(*name) }.ok()
+    })
+}
+
+fn start(functions: &Functions) -> Availability {
+    let refused = |code| match code {
+        NO_DEVICE => Availability::NoDevice,
+        code => Availability::Driver {
+            code,
+            text: functions.describe(code),
+        },
+    };
+    // SAFETY: `cuInit` asks for nothing; its flags must be zero.
+    let code = unsafe { (functions.init)(0) };
+    if code != SUCCESS {
+        return refused(code);
+    }
+    let (mut driver_version, mut devices) = (0, 0);
+    // SAFETY: `cuDriverGetVersion` writes one `int`, which outlives the call.
+    let code = unsafe { (functions.driver_version)(&raw mut driver_version) };
+    if code != SUCCESS {
+        return refused(code);
+    }
+    // SAFETY: as above.
+    let code = unsafe { (functions.device_count)(&raw mut devices) };
+    match (code, u32::try_from(devices)) {
+        (SUCCESS, Ok(devices @ 1..)) => Availability::Ready {
+            driver_version,
+            devices,
+        },
+        (SUCCESS, _) => Availability::NoDevice,
+        (code, _) => refused(code),
+    }
+}
+
+/// The driver's codes that mean something to this crate.
+pub(super) const SUCCESS: Code = 0;
+pub(super) const NO_DEVICE: Code = 100;
+
+impl Functions {
+    /// Returns what the driver says of a code.
+    pub(super) fn describe(&self, code: Code) -> String {
+        let mut words = std::ptr::null();
+        // SAFETY: `cuGetErrorString` writes one pointer, which outlives the call.
+        let known = unsafe { (self.error_string)(code, &raw mut words) };
+        if known != SUCCESS || words.is_null() {
+            return String::from("unknown error");
+        }
+        // SAFETY: `from_ptr` asks for a string that ends with a zero and does not change: the
+        // driver's documentation promises that of what it stored, which is not null (checked).
+        let words = unsafe { CStr::from_ptr(words) };
+        words.to_string_lossy().into_owned()
+    }
+}
