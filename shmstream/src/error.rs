@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::gpu::Problem;
 use crate::name::StreamName;
 
 /// The result of this crate's operations.
@@ -220,6 +221,13 @@ pub enum Error {
         /// The stream.
         name: StreamName,
     },
+    /// The frames live in the memory of a GPU, and cannot be reached so.
+    Gpu {
+        /// The stream.
+        name: StreamName,
+        /// What stands in the way.
+        problem: Problem,
+    },
     /// The directory of streams is missing, or cannot hold them.
     Directory {
         /// The directory: `/dev/shm`, or what `SHMSTREAM_DIR` says.
@@ -290,6 +298,14 @@ impl Error {
         }
     }
 
+    #[cold]
+    pub(crate) fn gpu(name: &StreamName, problem: Problem) -> Self {
+        Self::Gpu {
+            name: name.clone(),
+            problem,
+        }
+    }
+
     /// Returns the stream that the error is about, or `None` for an operation on all of them.
     #[must_use]
     pub const fn name(&self) -> Option<&StreamName> {
@@ -314,6 +330,7 @@ impl Error {
             | Self::NoFreeSlot { name, .. }
             | Self::Overtaken { name, .. }
             | Self::Replaced { name }
+            | Self::Gpu { name, .. }
             | Self::Forked { name } => Some(name),
             Self::Os { name, .. } => name.as_ref(),
             Self::Directory { .. } => None,

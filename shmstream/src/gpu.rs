@@ -3,7 +3,11 @@
 //! With the feature `cuda`, the driver library is looked for when a program runs, so a program that was
 //! built with the feature starts on machines without one.
 
+mod problem;
+
 use std::fmt;
+
+pub use problem::Problem;
 
 /// What the CUDA driver says of this machine.
 ///

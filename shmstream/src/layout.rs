@@ -3,7 +3,12 @@
 //! Nothing in a header is taken at its word. [`Header::decode`] checks every field, computes the
 //! layout from the few that decide it, and demands that the rest, and the size of the file, agree.
 
+use device::RawDevice;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+#[cfg(feature = "cuda")]
+pub(crate) use device::Handover;
+pub(crate) use device::{Device, Placement};
 
 use crate::protocol::{Head, MAX_PARTICIPANTS, MAX_SLOTS, Row, Slot, Turns};
 use crate::schema::{MAX_ALIGN, Schema};
@@ -22,6 +27,8 @@ const LINE: usize = 128;
 const FLAG_HUGE: u32 = 1;
 /// Every publish wakes, since some readers cannot say that they sleep.
 const FLAG_OBSERVERS: u32 = 2;
+/// Frames live in the memory of a device, which the header describes.
+const FLAG_DEVICE: u32 = 4;
 const HUGE_PAGE: usize = crate::os::map::HUGE_PAGE;
 
 pub(crate) const MIN_SLOTS: usize = 2;
@@ -40,9 +47,17 @@ pub(crate) struct Plan {
     pub(crate) huge: bool,
     /// The size of a page on this machine.
     pub(crate) page: usize,
+    /// Where on a device the frames live; `None` for a stream in the host's memory.
+    pub(crate) device: Option<Device>,
 }
 
 impl Plan {
+    /// Returns whether the file has no room for payloads.
+    pub(crate) fn is_device_only(&self) -> bool {
+        let placement = self.device.as_ref().map(|device| device.placement);
+        placement == Some(Placement::DeviceOnly)
+    }
+
     /// Returns which slots a writer takes first.
     pub(crate) const fn turns(&self) -> Turns {
         Turns {
@@ -62,11 +77,12 @@ pub(crate) struct Layout {
     pub(crate) control_len: usize,
     /// INVARIANT: a multiple of the page size.
     pub(crate) data: usize,
-    /// INVARIANT: `slots` times `stride`.
+    /// INVARIANT: at least `slots` times `stride`.
     pub(crate) data_len: usize,
-    /// INVARIANT: at least `frame`, and a multiple of the frame's alignment and of 128.
+    /// INVARIANT: at least `frame`, and a multiple of the frame's alignment and of 128; zero if frames
+    /// live on a device alone.
     pub(crate) stride: usize,
-    /// The size of a frame.
+    /// The size of a frame in this file; zero if frames live on a device alone.
     pub(crate) frame: usize,
     /// INVARIANT: from 2 to 64.
     pub(crate) slots: usize,
@@ -88,8 +104,13 @@ impl Layout {
             page,
             ..
         } = *plan;
-        let frame = plan.schema.size();
-        let control = up(size_of::<RawHeader>().checked_add(schema_len)?, page)?;
+        let frame = match plan.is_device_only() {
+            true => 0,
+            false => plan.schema.size(),
+        };
+        let events_len = plan.device.as_ref().map_or(0, Device::events_len);
+        let start = size_of::<RawHeader>() + events_len;
+        let control = up(start.checked_add(schema_len)?, page)?;
         let control_len =
             size_of::<Head>() + slots * size_of::<Slot>() + participants * size_of::<Row>();
         let data_unit = if plan.huge { page.max(HUGE_PAGE) } else { page };
@@ -141,8 +162,10 @@ struct RawHeader {
     creator_uid: u32,
     schema_len: u32,
     history: u32,
+    /// Zero without the flag for it.
+    device: RawDevice,
     /// Zero until a later version gives them a meaning.
-    reserved: [u8; 144],
+    reserved: [u8; 32],
 }
 
 /// The size of the fixed part of a header.
@@ -190,7 +213,11 @@ pub(crate) fn header_len(start: &[u8], file_len: u64) -> Result<usize, Defect> {
     if schema_len > MAX_SCHEMA {
         return Err(corrupt("the length of the schema", schema_len));
     }
-    Ok(HEADER_LEN + schema_len)
+    let events_len = match raw.flags & FLAG_DEVICE {
+        0 => 0,
+        _ => raw.device.events_len(raw.slots)?,
+    };
+    Ok(HEADER_LEN + schema_len + events_len)
 }
 
 /// Checks that the file is a stream of this version and machine.
@@ -240,9 +267,13 @@ impl Header {
             origin,
         };
         let mut raw = header.raw(schema.len());
-        raw.checksum = checksum(&raw, &schema);
+        let mut rest = schema;
+        if let Some(device) = &header.plan.device {
+            rest.extend(device.events.as_flattened());
+        }
+        raw.checksum = checksum(&raw, &rest);
         let mut bytes = raw.as_bytes().to_vec();
-        bytes.extend(schema);
+        bytes.extend(rest);
         Ok((header, bytes))
     }
 
@@ -262,7 +293,12 @@ impl Header {
             version: VERSION,
             checksum: 0,
             flags: if plan.huge { FLAG_HUGE } else { 0 }
-                | if plan.observers { FLAG_OBSERVERS } else { 0 },
+                | if plan.observers { FLAG_OBSERVERS } else { 0 }
+                | if plan.device.is_some() {
+                    FLAG_DEVICE
+                } else {
+                    0
+                },
             page: plan.page as u64,
             total: layout.total as u64,
             control: layout.control as u64,
@@ -276,7 +312,8 @@ impl Header {
             creator_uid: origin.creator_uid,
             schema_len: schema_len as u32,
             history: plan.history as u32,
-            reserved: [0; 144],
+            device: plan.device.as_ref().map(Device::raw).unwrap_or_default(),
+            reserved: [0; 32],
         }
     }
 
@@ -287,7 +324,7 @@ impl Header {
         if raw.page != page as u64 {
             return Err(Defect::Other("page size", raw.page, page as u64));
         }
-        let schema = bytes
+        let rest = bytes
             .get(HEADER_LEN..header_len(bytes, file_len)?)
             .ok_or_else(|| {
                 corrupt(
@@ -296,7 +333,7 @@ impl Header {
                 )
             })?;
         let unsigned = RawHeader { checksum: 0, ..raw };
-        let expected = checksum(&unsigned, schema);
+        let expected = checksum(&unsigned, rest);
         if raw.checksum != expected {
             let value = format!(
                 "{:#010x} where its contents give {expected:#010x}",
@@ -304,6 +341,11 @@ impl Header {
             );
             return Err(corrupt("the header's checksum", value));
         }
+        let events = match raw.flags & FLAG_DEVICE {
+            0 => 0,
+            _ => raw.device.events_len(raw.slots)?,
+        };
+        let (schema, events) = rest.split_at(rest.len() - events);
         let plan = Plan {
             schema: Schema::decode(schema).map_err(|defect| corrupt("the schema", defect))?,
             slots: bounded("the number of slots", raw.slots, MIN_SLOTS, MAX_SLOTS)?,
@@ -317,8 +359,12 @@ impl Header {
             observers: raw.flags & FLAG_OBSERVERS != 0,
             huge: raw.flags & FLAG_HUGE != 0,
             page,
+            device: match raw.flags & FLAG_DEVICE {
+                0 => None,
+                _ => Some(Device::decode(&raw.device, events)?),
+            },
         };
-        if raw.flags & !(FLAG_HUGE | FLAG_OBSERVERS) != 0 {
+        if raw.flags & !(FLAG_HUGE | FLAG_OBSERVERS | FLAG_DEVICE) != 0 {
             return Err(corrupt("the flags", format!("{:#x}", raw.flags)));
         }
         if plan.history >= plan.slots {
@@ -326,6 +372,9 @@ impl Header {
         }
         if plan.schema.shape().is_empty() {
             return Err(corrupt("the schema", "a frame without dimensions"));
+        }
+        if let Some(device) = &plan.device {
+            device.check(&plan.schema, plan.slots)?;
         }
         let layout = Layout::new(&plan, schema.len())
             .ok_or_else(|| corrupt("the shape", plan.schema.shape_text()))?;
@@ -408,5 +457,6 @@ const _: () = {
     assert!(MAX_ALIGN <= 4096);
 };
 
+mod device;
 #[cfg(test)]
 mod tests;

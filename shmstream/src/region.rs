@@ -29,9 +29,9 @@ const LINE: usize = 64;
 pub(crate) struct Region {
     /// INVARIANT: maps `layout.control_len` bytes for reading and writing.
     control: Map,
-    /// INVARIANT: maps `layout.data_len` bytes for reading.
+    /// INVARIANT: maps at least `layout.data_len` bytes for reading.
     data: Map,
-    /// INVARIANT: maps `layout.data_len` bytes for reading and writing.
+    /// INVARIANT: maps at least `layout.data_len` bytes for reading and writing.
     writable: OnceCell<Map>,
     /// INVARIANT: that of the file behind the mappings, whose size was checked against it.
     layout: Layout,
@@ -58,11 +58,10 @@ impl Region {
         let Layout {
             control,
             control_len,
-            data,
-            data_len,
             ..
         } = header.layout;
-        // INVARIANT (control, data): the lengths and accesses are the ones they ask for.
+        let (data, data_len) = data_range(&header.layout);
+        // INVARIANT (control, data): the lengths and accesses are the ones they ask for, or more.
         Ok(Self {
             control: map(name, file, control, control_len, Access::ReadWrite, small)?,
             data: map(name, file, data, data_len, Access::Read, residency)?,
@@ -132,8 +131,8 @@ impl Region {
 
     #[cold]
     fn map_writable(&self, name: &StreamName, file: &Unshared) -> Result<&Map> {
-        let Layout { data, data_len, .. } = self.layout;
-        // INVARIANT (writable): the length and the access are the ones it asks for.
+        let (data, data_len) = data_range(&self.layout);
+        // INVARIANT (writable): the length and the access are the ones it asks for, or more.
         let map = map(
             name,
             file,
@@ -323,6 +322,81 @@ impl Outlook {
         unsafe { payload::read_unpinned(start, bytes) };
         kill_point!(ObserveCopied);
         true
+    }
+}
+
+/// Returns which part of the file to map for payloads: where a stream has none, something that is
+/// there, since nothing cannot be mapped. A slot of it has no bytes.
+fn data_range(layout: &Layout) -> (usize, usize) {
+    match layout.data_len {
+        0 => (layout.control, layout.control_len),
+        len => (layout.data, len),
+    }
+}
+
+/// The words that processes share, for whoever needs them on several threads.
+#[cfg(feature = "cuda")]
+pub(crate) struct Board {
+    /// INVARIANT: maps `layout.control_len` bytes for reading and writing.
+    control: Map,
+    /// INVARIANT: maps at least `layout.data_len` bytes for reading and writing.
+    mirror: Map,
+    /// INVARIANT: that of the file behind the mapping, whose size was checked against it.
+    layout: Layout,
+    turns: Turns,
+    generation: u32,
+}
+
+#[cfg(feature = "cuda")]
+impl Board {
+    /// Returns where on the host a slot is mirrored, for whoever has claimed it, and the slot's size:
+    /// zero if there is no mirror.
+    pub(crate) fn mirror(&self, slot: usize) -> (*mut u8, usize) {
+        let Layout {
+            slots,
+            stride,
+            frame,
+            ..
+        } = self.layout;
+        assert!(slot < slots, "no such slot");
+        // Inside of the mapping: `slots * stride` is at most `data_len` (both invariants).
+        (self.mirror.start().wrapping_add(slot * stride), frame)
+    }
+
+    /// Returns where all mirrors lie, and their size; zero if there are none.
+    pub(crate) fn mirrors(&self) -> (*mut u8, usize) {
+        (self.mirror.start(), self.layout.data_len)
+    }
+
+    /// Maps what processes share of a stream whose file has the size that its header says.
+    pub(crate) fn map(name: &StreamName, file: impl AsFd, header: &Header) -> Result<Self> {
+        let Layout {
+            control,
+            control_len,
+            ..
+        } = header.layout;
+        let (access, small) = (Access::ReadWrite, Residency::default());
+        let (data, data_len) = data_range(&header.layout);
+        // INVARIANT (control, mirror): the lengths and the access are the ones they ask for, or more.
+        Ok(Self {
+            control: map(name, &file, control, control_len, access, small)?,
+            mirror: map(name, &file, data, data_len, access, small)?,
+            layout: header.layout,
+            turns: header.plan.turns(),
+            generation: fork::generation(),
+        })
+    }
+
+    /// Returns whether this process is a fork of the one that mapped the stream.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// Returns the control block.
+    pub(crate) fn control(&self) -> Control<'_> {
+        // SAFETY: `control_block` asks for a mapping of the layout's control block, for reading and
+        // writing: the invariants of the two fields.
+        unsafe { control_block(&self.control, &self.layout, self.turns) }
     }
 }
 

@@ -114,14 +114,19 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Returns the number of this thread, never zero and never used again.
 #[inline]
 fn this_thread() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
     thread_local!(static NUMBER: Cell<u64> = const { Cell::new(0) });
     NUMBER.with(|number| {
         if number.get() == 0 {
-            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            number.set(draw_number());
         }
         number.get()
     })
+}
+
+/// Draws a number that no thread has.
+fn draw_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl WriteLock {
@@ -178,6 +183,27 @@ impl WriteLock {
             head: control.head(),
             thread: PhantomData,
         }))
+    }
+
+    /// Takes the lock for a handle whose frames are finished by threads of a driver; false when patience
+    /// runs out first.
+    ///
+    /// No thread owns it, so none gets in again, and any may give it back, once.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn acquire_for_handle(
+        &self,
+        file: &Arc<Unshared>,
+        control: Control<'_>,
+        row: usize,
+        patience: Patience,
+    ) -> Result<bool, Refused> {
+        self.acquire_new(draw_number(), file, control, row, patience)
+    }
+
+    /// Gives back what [`acquire_for_handle`](Self::acquire_for_handle) took.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn release_for_handle(&self, head: &Head) {
+        self.release(head);
     }
 
     #[cold]
@@ -278,7 +304,7 @@ impl WriteLock {
 
     /// Wakes those who wait for a signal. The caller holds the lock.
     #[cold]
-    fn tell(&self, signal: &Signal, waiting: Waiting) {
+    pub(crate) fn tell(&self, signal: &Signal, waiting: Waiting) {
         if waiting.asleep {
             futex::wake_all(signal.word());
         }

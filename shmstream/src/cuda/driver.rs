@@ -34,6 +34,7 @@ const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 macro_rules! functions {
     ($($field:ident = $name:literal, fn($($argument:ty),*);)*) => {
         /// The driver's functions.
+        #[allow(dead_code, reason = "those for events are there for the hand-over by event")]
         pub(super) struct Functions {
             $(pub(super) $field: unsafe extern "C" fn($($argument),*) -> Code,)*
         }
@@ -62,7 +63,6 @@ functions! {
     error_string = b"cuGetErrorString\0", fn(Code, *mut *const c_char);
     allocate = b"cuMemAlloc_v2\0", fn(*mut Address, usize);
     free = b"cuMemFree_v2\0", fn(Address);
-    fill = b"cuMemsetD8_v2\0", fn(Address, u8, usize);
     memory_handle = b"cuIpcGetMemHandle\0", fn(*mut Handle, Address);
     open_memory = b"cuIpcOpenMemHandle_v2\0", fn(*mut Address, Handle, c_uint);
     close_memory = b"cuIpcCloseMemHandle\0", fn(Address);
@@ -74,9 +74,9 @@ functions! {
     wait_event = b"cuStreamWaitEvent\0", fn(RawQueue, RawEvent, c_uint);
     launch_host = b"cuLaunchHostFunc\0", fn(RawQueue, HostFunction, *mut c_void);
     synchronize = b"cuStreamSynchronize\0", fn(RawQueue);
+    query_queue = b"cuStreamQuery\0", fn(RawQueue);
     copy_in = b"cuMemcpyHtoDAsync_v2\0", fn(Address, *const c_void, usize, RawQueue);
     copy_out = b"cuMemcpyDtoHAsync_v2\0", fn(*mut c_void, Address, usize, RawQueue);
-    copy_within = b"cuMemcpyDtoDAsync_v2\0", fn(Address, Address, usize, RawQueue);
     register_host = b"cuMemHostRegister_v2\0", fn(*mut c_void, usize, c_uint);
     unregister_host = b"cuMemHostUnregister\0", fn(*mut c_void);
 }
@@ -157,6 +157,7 @@ fn start(functions: &Functions) -> Availability {
 /// The driver's codes that mean something to this crate.
 pub(super) const SUCCESS: Code = 0;
 pub(super) const NO_DEVICE: Code = 100;
+pub(super) const NOT_READY: Code = 600;
 
 impl Functions {
     /// Returns what the driver says of a code.

@@ -1,8 +1,19 @@
 //! Streams whose frames live in the memory of a GPU.
+#![doc = include_str!("../../docs/gpu.md")]
 
-// Taken into use function by function.
-#![allow(dead_code)]
-
+mod builder;
+mod device;
 mod driver;
+mod frame;
+mod memory;
+mod shared;
+mod stream;
 
+pub use cudarc;
+/// A queue of work on a device: cudarc's `CudaStream`, under the name that does not clash with ours.
+pub use cudarc::driver::CudaStream as Queue;
+
+pub use builder::CudaBuilder;
 pub(crate) use driver::availability;
+pub use frame::CudaFrame;
+pub use stream::{CudaLock, CudaStream, DeviceOnly, Mirrored, Placement};

@@ -7,6 +7,7 @@ use super::Error;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Gpu { name, problem } => write!(f, "stream `{name}`: {problem}"),
             Self::InvalidName { name, reason } => {
                 write!(f, "`{name}` cannot be a stream's name: {reason}")
             }

@@ -15,6 +15,7 @@ fn plan(schema: Schema) -> Plan {
         observers: false,
         huge: false,
         page: PAGE,
+        device: None,
     }
 }
 
@@ -198,7 +199,7 @@ fn each_field_of_a_forged_header_is_checked_by_itself() {
         ("the history", u32_at(108, 0)),
         ("the history", u32_at(108, 4)),
         ("the history", u32_at(108, 64)),
-        ("the flags", u32_at(20, 4)),
+        ("the flags", u32_at(20, 8)),
         ("the flags", u32_at(20, 1 << 31)),
         ("the offset of the control block", u64_at(40, 0)),
         ("the offset of the control block", u64_at(40, u64::MAX)),
@@ -232,6 +233,63 @@ fn total() -> usize {
     sample().0.layout.total
 }
 
+/// The header of a stream on a device, handed over by events if there are any.
+fn on_device(placement: Placement, events: usize) -> (Header, Vec<u8>) {
+    let mut plan = plan(Schema::scalar(DType::F32).array(1000));
+    let (stride, size) = Device::sizes(plan.schema.size(), plan.slots).unwrap();
+    plan.device = Some(Device {
+        uuid: [9; 16],
+        placement,
+        handover: match events {
+            0 => device::Handover::Callback,
+            _ => device::Handover::Event,
+        },
+        memory: std::array::from_fn(|i| u8::try_from(i).unwrap()),
+        stride,
+        size,
+        events: vec![[3; device::HANDLE_LEN]; events],
+    });
+    Header::new(plan, origin()).unwrap()
+}
+
+#[test]
+fn a_stream_on_a_device_has_no_room_for_payloads_unless_it_is_mirrored() {
+    let (only, bytes) = on_device(Placement::DeviceOnly, 0);
+    assert_eq!((only.layout.data_len, only.layout.frame), (0, 0));
+    assert_eq!(decode(&bytes, only.layout.total), Ok(only));
+    let (mirrored, bytes) = on_device(Placement::Mirrored, 0);
+    assert_eq!(mirrored.layout.frame, 4000);
+    assert_eq!(decode(&bytes, mirrored.layout.total), Ok(mirrored));
+}
+
+#[test]
+fn handles_of_events_are_read_back() {
+    let (header, bytes) = on_device(Placement::DeviceOnly, 4);
+    let total = header.layout.total as u64;
+    assert_eq!(header_len(&bytes, total), Ok(bytes.len()));
+    assert_eq!(decode(&bytes, header.layout.total), Ok(header));
+}
+
+#[test]
+fn sizes_on_a_device_that_do_not_follow_from_the_schema_are_refused() {
+    let (header, _) = on_device(Placement::DeviceOnly, 0);
+    let change = |change: fn(&mut Device)| {
+        let mut plan = header.plan.clone();
+        change(plan.device.as_mut().unwrap());
+        let (header, bytes) = Header::new(plan, origin()).unwrap();
+        decode(&bytes, header.layout.total)
+    };
+    assert!(change(|_| {}).is_ok());
+    assert!(matches!(
+        change(|device| device.stride *= 2),
+        Err(Defect::Corrupt(..))
+    ));
+    assert!(matches!(
+        change(|device| device.size = 1),
+        Err(Defect::Corrupt(..))
+    ));
+}
+
 proptest! {
     #[test]
     fn every_part_lies_behind_the_one_before(
@@ -242,7 +300,7 @@ proptest! {
         schema_len in 1_usize..10_000,
     ) {
         let schema = bytes(len);
-        let plan = Plan { schema, slots, participants, history: 1, observers: false, huge, page: PAGE };
+        let plan = Plan { schema, slots, participants, history: 1, observers: false, huge, page: PAGE, device: None };
         let layout = Layout::new(&plan, schema_len).unwrap();
         prop_assert!(HEADER_LEN + schema_len <= layout.control);
         prop_assert!(layout.control + layout.control_len <= layout.data);

@@ -24,6 +24,7 @@ fn mapped() -> (Region, Outlook) {
         observers: false,
         huge: false,
         page: rustix::param::page_size(),
+        device: None,
     };
     let origin = Origin {
         instance: [1; 16],

@@ -195,7 +195,7 @@ impl DynStream {
         check_schema(self.name(), self.schema(), &Stream::<T, N>::declared())
     }
 
-    pub(super) const fn from_handle(handle: Handle) -> Self {
+    pub(crate) const fn from_handle(handle: Handle) -> Self {
         Self {
             handle,
             made_of: Cell::new(None),

@@ -131,7 +131,7 @@ pub(super) fn write_at(file: impl AsFd, bytes: &[u8], offset: usize) -> Result<(
 }
 
 /// Checks that the schema of a stream is what a program expects.
-pub(super) fn check_schema(name: &StreamName, stream: &Schema, program: &Schema) -> Result<()> {
+pub(crate) fn check_schema(name: &StreamName, stream: &Schema, program: &Schema) -> Result<()> {
     let name = || name.clone();
     if let Some(difference) = stream.item().difference(program.item()) {
         return Err(Error::Type {

@@ -10,6 +10,7 @@ use super::file::{check_schema, mark_unlinked, origin, read_header, taken, write
 use super::frame::FrameInfo;
 use super::rows;
 use crate::error::{Error, Result};
+use crate::gpu::Problem;
 use crate::layout::{Header, Plan, PlanDefect};
 use crate::name::StreamName;
 use crate::os::clock::Clock;
@@ -25,6 +26,8 @@ use crate::write_lock::{Held, LOOK_AGAIN, Patience, Refused, WriteLock};
 
 /// How often a reader looks for a new frame before it goes to sleep.
 pub(super) const SPINS: u32 = 100;
+/// The row whose lock says that the process with the device memory is alive: behind all others.
+pub(crate) const EXPORTER: usize = crate::protocol::MAX_PARTICIPANTS;
 /// How long a writer without a free slot sleeps before it looks again; see `Pin`'s drop.
 pub(super) const LOOK_FOR_SLOT: Duration = Duration::from_millis(1);
 
@@ -103,6 +106,11 @@ impl Handle {
         let mut handle = Self::attach(name, directory, header, file, residency)?;
         handle.region.prepare_writing(name, &handle.file)?;
         kill_point!(CreateMapped);
+        if handle.header.plan.device.is_some() {
+            // As above: nobody sees the stream without its exporter.
+            lock::try_lock_row(&*handle.file, EXPORTER)
+                .map_err(|error| Error::os(name, "lock the exporter's byte", error))?;
+        }
         handle
             .directory
             .link(name, &*handle.file)
@@ -128,6 +136,9 @@ impl Handle {
         let file = unshared(name, file)?;
         let header = read_header(&directory, name, &file, file_len)?;
         kill_point!(OpenHeader);
+        if header.plan.is_device_only() {
+            return Err(Error::gpu(name, Problem::OnDevice));
+        }
         // Before a row is taken: a program that was built for another payload disturbs nobody.
         if let Some(expected) = expected {
             check_schema(name, &header.plan.schema, expected)?;
@@ -371,7 +382,7 @@ impl Handle {
     }
 
     #[cold]
-    pub(super) fn torn(&self, torn: Torn) -> Error {
+    pub(crate) fn torn(&self, torn: Torn) -> Error {
         let Torn { latest, state } = torn;
         match state {
             None => Error::corrupt(&self.name, "the latest word", format!("{latest:#x}")),
@@ -413,6 +424,14 @@ impl Handle {
 
     #[cold]
     fn begin_to_write(&self) -> Result<()> {
+        if self.header.plan.device.is_some() {
+            return Err(Error::gpu(&self.name, Problem::Mirrored));
+        }
+        self.note_writing()
+    }
+
+    /// Notes that this handle writes, and checks that the stream has its name.
+    fn note_writing(&self) -> Result<()> {
         let control = self.control();
         control.note_publisher(self.pins.row());
         // The flag saves a look at the file system.
@@ -526,6 +545,83 @@ impl Handle {
             frame_id,
             realtime_ns: now.realtime_ns,
             monotonic_ns: now.monotonic_ns,
+        }
+    }
+}
+
+/// For streams on a device, whose payloads are not reached through this handle.
+#[cfg(feature = "cuda")]
+impl Handle {
+    /// Attaches to a stream on a device that exists, if `check` finds in its header what is expected.
+    pub(crate) fn open_device(
+        name: &StreamName,
+        options: &super::options::Options,
+        check: impl FnOnce(&Header) -> Result<()>,
+    ) -> Result<Self> {
+        let directory = Directory::current();
+        let (file, file_len) = directory.open(name, options.any_owner)?;
+        let file = unshared(name, file)?;
+        let header = read_header(&directory, name, &file, file_len)?;
+        check(&header)?;
+        Self::attach(name, directory, header, file, options.residency)
+    }
+
+    pub(crate) const fn file(&self) -> &Arc<Unshared> {
+        &self.file
+    }
+
+    pub(crate) const fn row(&self) -> usize {
+        self.pins.row()
+    }
+
+    pub(crate) const fn write_lock(&self) -> &Arc<WriteLock> {
+        &self.lock
+    }
+
+    /// Takes the write lock for the handle and not for a thread; false when patience runs out first.
+    pub(crate) fn lock_for_handle(&self, patience: Patience) -> Result<bool> {
+        self.check_fork()?;
+        let (control, row) = (self.control(), self.pins.row());
+        let taken = self
+            .lock
+            .acquire_for_handle(&self.file, control, row, patience)
+            .map_err(|refused| self.refused(refused))?;
+        if taken && let Err(error) = self.note_writing() {
+            self.lock.release_for_handle(control.head());
+            return Err(error);
+        }
+        Ok(taken)
+    }
+
+    /// Clears rows of the dead, or sleeps until a slot may be free, as for [`claim`](Self::claim).
+    pub(crate) fn make_room_for(
+        &self,
+        occupied: Occupied,
+        loaned: u64,
+        armed: &mut Option<u32>,
+        patience: Patience,
+    ) -> Result<()> {
+        self.make_room(occupied, loaned, armed, patience)
+    }
+
+    /// Waits until the count is above `count`; false when patience runs out first.
+    pub(crate) fn wait_count(&self, count: u64, patience: Patience) -> Result<bool> {
+        self.check_fork()?;
+        let signal = self.control().notify();
+        loop {
+            if self.control().count() > count {
+                return Ok(true);
+            }
+            let Some(longest) = patience.left(LOOK_AGAIN) else {
+                return Ok(false);
+            };
+            let value = signal.arm();
+            if self.control().recheck() > count {
+                return Ok(true);
+            }
+            futex::wait(signal.word(), value, longest)
+                .map_err(|error| Error::os(&self.name, "wait for a frame", error))?;
+            self.check_replaced()?;
         }
     }
 }

@@ -8,10 +8,10 @@ mod builder;
 mod catalog;
 mod cursor;
 mod dynamic;
-mod file;
+pub(crate) mod file;
 mod frame;
 mod guard;
-mod handle;
+pub(crate) mod handle;
 mod lock_all;
 mod observer;
 mod options;
@@ -35,7 +35,7 @@ pub use guard::{Loan, LockGuard};
 pub use handle::Link;
 pub use lock_all::{LockAll, Lockable, lock_all, lock_all_timeout};
 pub use observer::Observer;
-#[cfg(feature = "serde")]
+#[cfg(any(feature = "serde", feature = "cuda"))]
 pub(crate) use options::Options;
 pub use status::{Participant, Producer, Roles, Status, stat};
 pub use subscription::{Frames, Subscription};

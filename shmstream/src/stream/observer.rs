@@ -11,6 +11,7 @@ use super::frame::FrameInfo;
 use super::handle::{Link, SPINS};
 use super::status::{Look, Status};
 use crate::error::{Error, Result};
+use crate::gpu::Problem;
 use crate::layout::Header;
 use crate::name::StreamName;
 use crate::os::fork::Unshared;
@@ -94,6 +95,9 @@ impl<S: AnyStream> Observer<S> {
         let file =
             Unshared::new(file).map_err(|error| Error::os(&name, "prepare for forks", error))?;
         let header = read_header(&directory, &name, &file, file_len)?;
+        if header.plan.is_device_only() {
+            return Err(Error::gpu(&name, Problem::OnDevice));
+        }
         if let Some(expected) = expected {
             check_schema(&name, &header.plan.schema, expected)?;
         }

@@ -54,8 +54,14 @@ impl Options {
 
     /// Creates a stream of frames with this schema.
     pub(crate) fn create(&self, name: &StreamName, schema: Schema) -> Result<Handle> {
+        let plan = self.plan(name, schema)?;
+        self.create_planned(name, plan)
+    }
+
+    /// Creates a stream as planned with these options.
+    pub(crate) fn create_planned(&self, name: &StreamName, plan: Plan) -> Result<Handle> {
         let creation = Creation {
-            plan: self.plan(name, schema)?,
+            plan,
             mode: self.mode,
             residency: self.residency,
             unlink_on_drop: self.temporary,
@@ -103,6 +109,7 @@ impl Options {
             observers: self.observers(),
             huge: self.residency.huge,
             page: rustix::param::page_size(),
+            device: None,
         })
     }
 

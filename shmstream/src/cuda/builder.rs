@@ -1,0 +1,88 @@
+//! The options of a stream on a device.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use cudarc::driver::CudaContext;
+
+use super::stream::{CudaStream, Placement};
+use crate::error::Result;
+use crate::name::StreamName;
+use crate::payload::GpuPayload;
+use crate::stream::Options;
+
+/// Options for creating and opening a stream on a device.
+#[must_use = "a builder does nothing before `create` or `open`"]
+pub struct CudaBuilder<T, P> {
+    name: Vec<u8>,
+    options: Options,
+    stream: PhantomData<fn() -> (T, P)>,
+}
+
+impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
+    pub(super) fn new(name: impl AsRef<[u8]>) -> Self {
+        Self {
+            name: name.as_ref().to_vec(),
+            options: Options::default(),
+            stream: PhantomData,
+        }
+    }
+
+    /// Sets the number of slots, from 2 to 64. Default: 4.
+    ///
+    /// Needed are one for the latest frame, one for each frame that is on its way, and one for each that
+    /// a reader's queue holds.
+    pub const fn slots(mut self, slots: usize) -> Self {
+        self.options.slots = Some(slots);
+        self
+    }
+
+    /// Sets how many handles can be attached at a time, from 1 to 1024. Default: 64.
+    pub const fn participants(mut self, participants: usize) -> Self {
+        self.options.participants = participants;
+        self
+    }
+
+    /// Sets the permissions of the stream's file, as for `chmod`. Default: `0o600`.
+    pub const fn mode(mut self, mode: u32) -> Self {
+        self.options.mode = mode;
+        self
+    }
+
+    /// Opens the stream also if it belongs to another user.
+    pub const fn allow_other_owner(mut self) -> Self {
+        self.options.any_owner = true;
+        self
+    }
+
+    /// Creates the stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`CudaStream::create`], and [`Error::Invalid`](crate::Error::Invalid) for an option out of its
+    /// range.
+    pub fn create(self, shape: &[usize], context: &Arc<CudaContext>) -> Result<CudaStream<T, P>> {
+        let name = StreamName::new(self.name)?;
+        CudaStream::create_with(&name, &self.options, shape, context)
+    }
+
+    /// Opens the stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`CudaStream::open`].
+    pub fn open(self, context: &Arc<CudaContext>) -> Result<CudaStream<T, P>> {
+        let name = StreamName::new(self.name)?;
+        CudaStream::open_with(&name, &self.options, context)
+    }
+}
+
+impl<T, P> fmt::Debug for CudaBuilder<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CudaBuilder")
+            .field("name", &String::from_utf8_lossy(&self.name))
+            .field("options", &self.options)
+            .finish()
+    }
+}

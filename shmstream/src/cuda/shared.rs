@@ -1,0 +1,221 @@
+//! What a handle shares with the host functions that finish its frames and let go of its slots.
+//!
+//! They run in a thread of the driver, which waits for them and must not be called. So nothing here
+//! calls the driver, or owns what does when dropped.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::name::StreamName;
+use crate::os::clock::Clock;
+use crate::os::fork::Unshared;
+use crate::os::futex;
+use crate::protocol::{FrameWords, Occupied, Pinned, Pins, Torn, Waiting};
+use crate::region::Board;
+use crate::stream::handle::Handle;
+use crate::write_lock::WriteLock;
+
+/// The part of a handle that outlives it if need be.
+pub(super) struct Shared {
+    board: Board,
+    lock: Arc<WriteLock>,
+    /// Some readers cannot say that they sleep.
+    observers: bool,
+    state: Mutex<State>,
+    /// Signalled when a frame is published or given up.
+    landed: Condvar,
+    /// Keeps the descriptor that the write lock is taken through.
+    _file: Arc<Unshared>,
+}
+
+/// Guarded, since several threads of the driver may come at once.
+struct State {
+    pins: Pins,
+    /// Slots that are being filled, one bit each.
+    in_flight: u64,
+    /// Who needs the write lock: frames on their way, and guards.
+    holds: u64,
+    /// The handle is gone, and its row may be another's.
+    closed: bool,
+}
+
+impl Shared {
+    pub(super) fn new(name: &StreamName, handle: &Handle) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            board: Board::map(name, &**handle.file(), handle.header())?,
+            lock: Arc::clone(handle.write_lock()),
+            observers: handle.header().plan.observers,
+            state: Mutex::new(State {
+                pins: Pins::new(handle.row()),
+                in_flight: 0,
+                holds: 0,
+                closed: false,
+            }),
+            landed: Condvar::new(),
+            _file: Arc::clone(handle.file()),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing here can be left half changed by a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the words of the stream, and its mirror.
+    pub(super) const fn board(&self) -> &Board {
+        &self.board
+    }
+
+    // Writing.
+
+    /// Holds the write lock once more, if this handle has it.
+    pub(super) fn hold_again(&self) -> bool {
+        let mut state = self.state();
+        if state.holds == 0 {
+            return false;
+        }
+        state.holds += 1;
+        true
+    }
+
+    /// Notes that this handle has just taken the write lock.
+    pub(super) fn hold(&self) {
+        self.state().holds += 1;
+    }
+
+    /// Lets go of one hold on the write lock.
+    pub(super) fn let_go(&self) {
+        self.let_go_of(&mut self.state());
+    }
+
+    fn let_go_of(&self, state: &mut State) {
+        state.holds = state.holds.saturating_sub(1);
+        if state.holds == 0 {
+            self.lock.release_for_handle(self.board.control().head());
+        }
+    }
+
+    /// Claims a slot. The caller holds the write lock.
+    ///
+    /// Not at the same time as a frame lands, which would change what is the latest under its eyes.
+    pub(super) fn claim(&self) -> std::result::Result<usize, (Occupied, u64)> {
+        let mut state = self.state();
+        match self.board.control().claim(state.in_flight) {
+            Ok(slot) => {
+                state.in_flight |= 1 << slot;
+                Ok(slot)
+            }
+            Err(occupied) => Err((occupied, state.in_flight)),
+        }
+    }
+
+    /// Returns the count that the next frame gets if all that are on their way arrive.
+    ///
+    /// The caller has one slot claimed for it.
+    pub(super) fn next_count(&self) -> u64 {
+        let state = self.state();
+        self.board.control().count() + u64::from(state.in_flight.count_ones())
+    }
+
+    /// Waits a moment for a frame on its way to land; false if there is none.
+    pub(super) fn wait_landing(&self, longest: Duration) -> bool {
+        let state = self.state();
+        if state.in_flight == 0 {
+            return false;
+        }
+        let waited = self.landed.wait_timeout(state, longest);
+        drop(waited);
+        true
+    }
+
+    /// Returns whether a slot has landed, and waits for that a moment if not.
+    pub(super) fn has_landed(&self, slot: usize, longest: Duration) -> bool {
+        let is_flying = |state: &mut State| state.in_flight >> slot & 1 != 0;
+        let waited = self
+            .landed
+            .wait_timeout_while(self.state(), longest, is_flying);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !is_flying(&mut state)
+    }
+
+    /// Publishes a slot that is filled, or gives it up, and lets go of the write lock.
+    pub(super) fn land(&self, slot: usize, frame_id: Option<u64>) {
+        if self.board.is_forked() {
+            return;
+        }
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        if let Some(frame_id) = frame_id {
+            self.publish(slot, frame_id);
+        }
+        state.in_flight &= !(1 << slot);
+        self.let_go_of(&mut state);
+        drop(state);
+        self.landed.notify_all();
+    }
+
+    /// Publishes a slot. The caller holds the write lock, and no other thread of the handle publishes.
+    fn publish(&self, slot: usize, frame_id: u64) {
+        let now = Clock::default().now();
+        let frame = FrameWords {
+            frame_id,
+            realtime_ns: now.realtime_ns,
+            monotonic_ns: now.monotonic_ns,
+        };
+        let control = self.board.control();
+        control.publish(slot, frame);
+        let waiting: Option<Waiting> = if self.observers {
+            Some(control.notify().announce())
+        } else {
+            control.notify().fire()
+        };
+        if let Some(waiting) = waiting {
+            self.lock.tell(control.notify(), waiting);
+        }
+    }
+
+    // Reading.
+
+    /// Pins the latest frame, or returns `None` before the first.
+    pub(super) fn pin_latest(&self) -> std::result::Result<Option<Pinned>, Torn> {
+        self.board.control().pin_latest(&self.state().pins)
+    }
+
+    /// Notes the newest frame that the handle returned.
+    pub(super) fn note_seen(&self, count: u64) {
+        let row = self.state().pins.row();
+        self.board.control().note_seen(row, count);
+    }
+
+    /// Takes one pin back.
+    pub(super) fn unpin(&self, slot: usize) {
+        if self.board.is_forked() {
+            return;
+        }
+        let state = self.state();
+        if state.closed {
+            return;
+        }
+        let control = self.board.control();
+        // As for frames on the host, a writer that this misses looks again by itself.
+        if state.pins.remove(control, slot) && control.freed().fire().is_some() {
+            futex::wake_all(control.freed().word());
+        }
+    }
+
+    /// Ends what the handle does in the stream. Host functions that come later do nothing: there are
+    /// none but those of a lost context, which never run.
+    pub(super) fn close(&self) {
+        if self.board.is_forked() {
+            return;
+        }
+        let mut state = self.state();
+        state.closed = true;
+        if std::mem::take(&mut state.holds) > 0 {
+            self.lock.release_for_handle(self.board.control().head());
+        }
+    }
+}

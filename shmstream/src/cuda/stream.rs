@@ -1,0 +1,423 @@
+//! `CudaStream`: creating, opening and looking.
+
+mod reading;
+mod writing;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaContext, DriverError};
+
+pub use writing::CudaLock;
+
+use super::Queue;
+use super::builder::CudaBuilder;
+use super::device::Gpu;
+use super::memory::{Block, Memory, is_exporter_alive};
+use super::shared::Shared;
+use crate::error::{Error, Result};
+use crate::gpu::Problem;
+use crate::layout::{self, Device, Handover, Header};
+use crate::name::StreamName;
+use crate::payload::GpuPayload;
+use crate::schema::Schema;
+use crate::stream::file::check_schema;
+use crate::stream::handle::Handle;
+use crate::stream::{DynStream, Link, Options};
+
+/// Frames are in the memory of the device alone.
+#[derive(Clone, Copy, Debug)]
+pub enum DeviceOnly {}
+
+/// Frames are on the device, and copied to the host besides.
+///
+/// Programs without a GPU read them with [`Stream`](crate::Stream) and [`DynStream`](crate::DynStream).
+#[derive(Clone, Copy, Debug)]
+pub enum Mirrored {}
+
+/// Where a stream keeps its frames: [`DeviceOnly`] or [`Mirrored`].
+pub trait Placement: sealed::Sealed + Send + 'static {
+    #[doc(hidden)]
+    const MIRRORED: bool;
+}
+
+impl Placement for DeviceOnly {
+    const MIRRORED: bool = false;
+}
+
+impl Placement for Mirrored {
+    const MIRRORED: bool = true;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::DeviceOnly {}
+    impl Sealed for super::Mirrored {}
+}
+
+/// A handle to a stream whose frames live in the memory of a GPU.
+///
+/// See the [module](super) for the model. `Send`, and not `Sync`: each thread has a handle of its own.
+///
+/// Payloads are the types that a GPU can compute with. Others do not compile:
+///
+/// ```compile_fail,E0277
+/// # use shmstream::cuda::CudaStream;
+/// fn stream(_: CudaStream<u16>) {}
+/// ```
+///
+/// Nor does reading on the host where no mirror is kept:
+///
+/// ```compile_fail,E0599
+/// # use shmstream::cuda::{CudaStream, DeviceOnly};
+/// fn read(stream: &CudaStream<f32, DeviceOnly>) {
+///     stream.mirror();
+/// }
+/// ```
+pub struct CudaStream<T: GpuPayload, P: Placement = DeviceOnly> {
+    /// Dropped before the memory, whose fate depends on who is attached.
+    handle: Handle,
+    shared: Arc<Shared>,
+    memory: Arc<Memory>,
+    gpu: Gpu,
+    /// Elements of a frame.
+    len: usize,
+    seen: Cell<u64>,
+    missed: Cell<u64>,
+    /// The queues that may have host functions of this handle ahead of them.
+    queues: RefCell<Vec<Arc<Queue>>>,
+    /// The queue of the frame that was published last.
+    last: RefCell<Option<Arc<Queue>>>,
+    /// The queue of copies from the host.
+    own: OnceCell<Arc<Queue>>,
+    /// Whether the mirror is pinned, once it was tried.
+    pinned: OnceCell<bool>,
+    payload: PhantomData<fn() -> (T, P)>,
+}
+
+impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
+    /// Starts with the options of a stream.
+    pub fn builder(name: impl AsRef<[u8]>) -> CudaBuilder<T, P> {
+        CudaBuilder::new(name)
+    }
+
+    /// Creates a stream of frames of this shape, on the context's device.
+    ///
+    /// A name whose stream has lost its device memory is taken over. The memory is there as long as
+    /// this process: others go on with the stream when the handle is dropped, not when the process ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] without a GPU, or where processes cannot share its memory;
+    /// [`Error::AlreadyExists`], [`Error::InvalidName`], [`Error::Invalid`] for a shape without elements,
+    /// and what [`Stream::create`](crate::Stream::create) returns for the file.
+    pub fn create(
+        name: impl AsRef<[u8]>,
+        shape: &[usize],
+        context: &Arc<CudaContext>,
+    ) -> Result<Self> {
+        Self::builder(name).create(shape, context)
+    }
+
+    /// Opens a stream that exists, also one of this process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] without a GPU, with a context of another device, with another placement, and when
+    /// the process that created the stream is gone; [`Error::Type`] for another payload;
+    /// [`Error::NotFound`] and what [`Stream::open`](crate::Stream::open) returns for the file.
+    pub fn open(name: impl AsRef<[u8]>, context: &Arc<CudaContext>) -> Result<Self> {
+        Self::builder(name).open(context)
+    }
+
+    pub(super) fn create_with(
+        name: &StreamName,
+        options: &Options,
+        shape: &[usize],
+        context: &Arc<CudaContext>,
+    ) -> Result<Self> {
+        let fail = |problem| Error::gpu(name, problem);
+        let gpu = Gpu::new(context).map_err(fail)?;
+        let schema = declared::<T>(name, shape)?;
+        let mut plan = options.plan(name, schema)?;
+        let sizes = Device::sizes(plan.schema.size(), plan.slots);
+        let (stride, size) = sizes.ok_or_else(|| Error::TooLarge {
+            name: name.clone(),
+            needed: u64::MAX,
+            limit: isize::MAX.unsigned_abs() as u64,
+            limited_by: "the address space",
+        })?;
+        give_up_dead(name)?;
+        let block = Block::allocate(&gpu, size).map_err(fail)?;
+        plan.device = Some(Device {
+            uuid: gpu.uuid().map_err(fail)?,
+            placement: placement::<P>(),
+            handover: Handover::Callback,
+            memory: block.handle,
+            stride,
+            size,
+            events: Vec::new(),
+        });
+        let handle = options.create_planned(name, plan)?;
+        let Header { plan, origin, .. } = handle.header();
+        let (rows, file) = (plan.participants, handle.file());
+        let memory = block.become_memory(origin.instance, stride, rows, file);
+        Self::join(handle, memory, gpu)
+    }
+
+    pub(super) fn open_with(
+        name: &StreamName,
+        options: &Options,
+        context: &Arc<CudaContext>,
+    ) -> Result<Self> {
+        let gpu = Gpu::new(context).map_err(|problem| Error::gpu(name, problem))?;
+        let check = |header: &Header| check_header::<T, P>(name, header, &gpu);
+        let handle = Handle::open_device(name, options, check)?;
+        let header = handle.header();
+        let Some(device) = &header.plan.device else {
+            return Err(Error::gpu(name, Problem::OnHost));
+        };
+        let (instance, handed, stride) = (header.origin.instance, device.memory, device.stride);
+        let memory = Memory::of(name, &gpu, instance, handed, stride, handle.file())?;
+        Self::join(handle, memory, gpu)
+    }
+
+    /// Makes a handle of its parts.
+    fn join(handle: Handle, memory: Arc<Memory>, gpu: Gpu) -> Result<Self> {
+        let name = handle.name().clone();
+        Ok(Self {
+            shared: Shared::new(&name, &handle)?,
+            len: handle.header().plan.schema.size() / size_of::<T>(),
+            handle,
+            memory,
+            gpu,
+            seen: Cell::new(0),
+            missed: Cell::new(0),
+            queues: RefCell::default(),
+            last: RefCell::default(),
+            own: OnceCell::new(),
+            pinned: OnceCell::new(),
+            payload: PhantomData,
+        })
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub const fn name(&self) -> &StreamName {
+        self.handle.name()
+    }
+
+    /// Returns the dimensions of a frame, outermost first; those of `T` are not among them.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        let shape = self.handle.header().plan.schema.shape();
+        &shape[..shape.len() - T::schema().shape().len()]
+    }
+
+    /// Returns the number of elements in a frame.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether a frame has no elements: never.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns the number of slots.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.handle.header().plan.slots
+    }
+
+    /// Returns the count of the latest frame, zero before the first.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.handle.count()
+    }
+
+    /// Returns the context that the stream was opened with.
+    #[must_use]
+    pub const fn context(&self) -> &Arc<CudaContext> {
+        self.gpu.context()
+    }
+
+    /// Says what stands under the stream's name now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Os`].
+    pub fn link(&self) -> Result<Link> {
+        self.handle.link()
+    }
+
+    /// Takes the stream's name away. Those who have it open go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when it is gone already, [`Error::Replaced`], [`Error::Forked`], [`Error::Os`].
+    pub fn unlink(&self) -> Result<()> {
+        self.handle.unlink()
+    }
+
+    fn fail(&self, problem: Problem) -> Error {
+        Error::gpu(self.name(), problem)
+    }
+
+    pub(super) fn refused(&self, operation: &'static str, error: DriverError) -> Error {
+        self.fail(self.gpu.refused(operation, error))
+    }
+
+    /// Checks that a queue is one of the stream's context, and this no forked child.
+    fn check_queue(&self, queue: &Queue) -> Result<()> {
+        self.handle.check_fork()?;
+        match queue.context().cu_ctx() == self.gpu.context().cu_ctx() {
+            true => Ok(()),
+            false => Err(self.fail(Problem::WrongContext)),
+        }
+    }
+
+    /// Remembers a queue, to wait for it in the end.
+    fn note_queue(&self, queue: &Arc<Queue>) {
+        let mut queues = self.queues.borrow_mut();
+        if !queues.iter().any(|known| Arc::ptr_eq(known, queue)) {
+            queues.push(Arc::clone(queue));
+        }
+    }
+}
+
+impl<T: GpuPayload> CudaStream<T, Mirrored> {
+    /// Opens the mirror, as another participant: an ordinary stream to read from on the host.
+    ///
+    /// # Errors
+    ///
+    /// As [`DynStream::open`](crate::DynStream::open).
+    pub fn mirror(&self) -> Result<DynStream> {
+        Ok(DynStream::from_handle(self.handle.attach_again()?))
+    }
+}
+
+impl<T: GpuPayload, P: Placement> Drop for CudaStream<T, P> {
+    fn drop(&mut self) {
+        if self.handle.check_fork().is_err() {
+            return;
+        }
+        // Frames that are on their way arrive, and slots come back. After an error the context is lost
+        // and nothing runs any more, so others get the slots with the row.
+        for queue in self.queues.get_mut().drain(..) {
+            let _ = self.gpu.synchronize(&queue);
+        }
+        self.shared.close();
+        if self.pinned.get() == Some(&true) {
+            self.gpu.unpin_host(self.shared.board().mirrors().0);
+        }
+    }
+}
+
+impl<T: GpuPayload, P: Placement> fmt::Debug for CudaStream<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CudaStream")
+            .field("name", self.name())
+            .field("shape", &self.shape())
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+const fn placement<P: Placement>() -> layout::Placement {
+    match P::MIRRORED {
+        true => layout::Placement::Mirrored,
+        false => layout::Placement::DeviceOnly,
+    }
+}
+
+/// Returns the schema of frames of `T`.
+fn declared<T: GpuPayload>(name: &StreamName, shape: &[usize]) -> Result<Schema> {
+    if shape.is_empty() || shape.contains(&0) {
+        let reason = format!("must have dimensions of at least 1, not {shape:?}");
+        return Err(Error::invalid(name, "the shape", reason));
+    }
+    let schema = shape
+        .iter()
+        .rev()
+        .fold(T::schema(), |schema, &len| schema.array(len));
+    match schema.check_size() {
+        Ok(()) => Ok(schema),
+        Err(reason) => Err(Error::invalid(name, "the shape", reason)),
+    }
+}
+
+/// Checks that a stream is what a program declares, and on the device of its context.
+fn check_header<T: GpuPayload, P: Placement>(
+    name: &StreamName,
+    header: &Header,
+    gpu: &Gpu,
+) -> Result<()> {
+    let fail = |problem| Err(Error::gpu(name, problem));
+    let Some(device) = &header.plan.device else {
+        return fail(Problem::OnHost);
+    };
+    let words = |placement| match placement {
+        layout::Placement::DeviceOnly => "DeviceOnly",
+        layout::Placement::Mirrored => "Mirrored",
+    };
+    if device.placement != placement::<P>() {
+        let (stream, program) = (words(device.placement), words(placement::<P>()));
+        return fail(Problem::Placement { stream, program });
+    }
+    let stream = &header.plan.schema;
+    let inner = T::schema().shape().len();
+    let outer = stream.shape().len().saturating_sub(inner).max(1);
+    let outer = stream.shape().get(..outer).unwrap_or_default();
+    let expected = outer
+        .iter()
+        .rev()
+        .fold(T::schema(), |schema, &len| schema.array(len));
+    check_schema(name, stream, &expected)?;
+    let uuid = gpu.uuid().map_err(|problem| Error::gpu(name, problem))?;
+    if uuid != device.uuid {
+        return fail(Problem::WrongDevice {
+            stream: uuid_text(device.uuid),
+            program: uuid_text(uuid),
+        });
+    }
+    Ok(())
+}
+
+/// Writes a UUID as `nvidia-smi -L` does.
+fn uuid_text(uuid: [u8; 16]) -> String {
+    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    format!("GPU-{}", parts.join("-"))
+}
+
+/// Takes the name away from a stream on a device whose memory is gone with its process.
+fn give_up_dead(name: &StreamName) -> Result<()> {
+    let check = |header: &Header| match header.plan.device {
+        Some(_) => Ok(()),
+        None => Err(Error::AlreadyExists { name: name.clone() }),
+    };
+    let handle = match Handle::open_device(name, &Options::default(), check) {
+        Ok(handle) => handle,
+        Err(Error::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if is_exporter_alive(name, handle.file())? {
+        return Err(Error::AlreadyExists { name: name.clone() });
+    }
+    match handle.unlink() {
+        // Somebody else was faster.
+        Err(Error::NotFound { .. } | Error::Replaced { .. }) => Ok(()),
+        result => result,
+    }
+}

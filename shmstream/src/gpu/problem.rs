@@ -1,0 +1,99 @@
+//! What stands in the way of a frame on a GPU.
+
+use std::fmt;
+
+use super::Availability;
+
+/// What stands in the way of a frame on a GPU; the [`Error`](crate::Error) around it names the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// This process has no GPU.
+    NoGpu(Availability),
+    /// The frames are on a device alone, and were asked for on the host.
+    OnDevice,
+    /// The frames were to be written on the host, and are written on a device and mirrored.
+    Mirrored,
+    /// The frames are on the host alone, and were asked for on a device.
+    OnHost,
+    /// The placement is not the one that this program declares.
+    Placement {
+        /// That of the stream.
+        stream: &'static str,
+        /// That of the program.
+        program: &'static str,
+    },
+    /// The frames are on another device than the context's.
+    WrongDevice {
+        /// The device of the stream, by its UUID.
+        stream: String,
+        /// The device of the context, by its UUID.
+        program: String,
+    },
+    /// The queue belongs to another context than the stream.
+    WrongContext,
+    /// The process whose memory the frames are in is gone, and the memory with it.
+    ExporterGone,
+    /// The driver does not let processes share device memory here.
+    Unsupported {
+        /// The driver's code.
+        code: i32,
+        /// What the driver says of it.
+        text: String,
+    },
+    /// The driver refused a call.
+    Driver {
+        /// What was tried.
+        operation: &'static str,
+        /// The driver's code.
+        code: i32,
+        /// What the driver says of it.
+        text: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoGpu(availability) => availability.fmt(f),
+            Self::OnDevice => f.write_str(
+                "its frames are in the memory of a GPU alone; open it with CudaStream (feature `cuda`), \
+                 or create it as CudaStream<T, Mirrored>",
+            ),
+            Self::Mirrored => f.write_str(
+                "its frames are written on a GPU and only mirrored here; write through CudaStream",
+            ),
+            Self::OnHost => f.write_str(
+                "its frames are in the host's memory; open it with Stream or DynStream",
+            ),
+            Self::Placement { stream, program } => write!(
+                f,
+                "its placement is {stream} and this program declares {program}; open it with that one"
+            ),
+            Self::WrongDevice { stream, program } => write!(
+                f,
+                "its frames are on the device {stream} and the context is of {program}; make a context \
+                 of the former, and see CUDA_VISIBLE_DEVICES"
+            ),
+            Self::WrongContext => f.write_str(
+                "the queue belongs to another context than the stream; take a queue of the context \
+                 that the stream was opened with",
+            ),
+            Self::ExporterGone => f.write_str(
+                "the process that created it is gone, and its device memory with it; create it anew \
+                 (CudaStream::create takes the name over)",
+            ),
+            Self::Unsupported { code, text } => write!(
+                f,
+                "the driver does not share device memory between processes here: {text} (code {code}); \
+                 that is so under WSL2, between MIG instances, and in containers that do not share a \
+                 PID namespace"
+            ),
+            Self::Driver {
+                operation,
+                code,
+                text,
+            } => write!(f, "the driver cannot {operation}: {text} (code {code})"),
+        }
+    }
+}
