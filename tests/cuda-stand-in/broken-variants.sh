@@ -9,7 +9,7 @@ mkdir -p "$target"
 wrapper=$(cd "$target" && pwd)/broken-wrapper
 missed=0
 
-for variant in ${*:-early_publish early_release}; do
+for variant in ${*:-early_publish early_release no_wait}; do
     printf '#!/bin/sh\nexec "$@" --cfg '"'"'shmstream_broken="%s"'"'"'\n' "$variant" > "$wrapper"
     chmod +x "$wrapper"
     export RUSTC_WORKSPACE_WRAPPER="$wrapper"

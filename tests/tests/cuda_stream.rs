@@ -116,14 +116,14 @@ fn all_alone(arguments: &[String]) {
 }
 
 /// Three readers and a writer, slow where the caller says; no frame may be wrong.
-fn exchange(label: &str, writer_us: u64, reader_us: u64) {
+fn exchange(label: &str, handover: &str, writer_us: u64, reader_us: u64) {
     let name = Name::new(label);
     let driver = Driver::new();
     let log = log_of(&name);
     let delay = |us: u64| ("STANDIN_DELAY_US", us.to_string());
     let logged = ("STANDIN_LOG", log.path().display().to_string());
     let settings = [delay(writer_us), logged.clone()];
-    let mut writer = child_with(&driver, &settings, "write", &[&name, &FRAMES]);
+    let mut writer = child_with(&driver, &settings, "write", &[&name, &FRAMES, &handover]);
     writer.expect("created");
     let settings = [delay(reader_us), logged];
     let start = |_| child_with(&driver, &settings, "read", &[&name, &FRAMES]);
@@ -158,22 +158,34 @@ fn exchange(label: &str, writer_us: u64, reader_us: u64) {
 
 #[test]
 fn frames_are_right_with_a_slow_writer() {
-    exchange("cuda-slow-writer", 300, 0);
+    exchange("cuda-slow-writer", "callback", 300, 0);
 }
 
 #[test]
 fn frames_are_right_with_slow_readers() {
-    exchange("cuda-slow-readers", 0, 700);
+    exchange("cuda-slow-readers", "callback", 0, 700);
+}
+
+#[test]
+fn frames_are_right_by_events_with_a_slow_writer() {
+    exchange("cuda-events-writer", "events", 300, 0);
+}
+
+#[test]
+fn frames_are_right_by_events_with_slow_readers() {
+    exchange("cuda-events-readers", "events", 0, 700);
 }
 
 fn write(arguments: &[String]) {
     let (name, frames): (String, u64) = (argument(arguments, 0), argument(arguments, 1));
+    let handover: String = argument(arguments, 2);
     let context = context();
     let queue = context.new_stream().unwrap();
-    let stream = CudaStream::<i64>::builder(&name)
-        .slots(6)
-        .create(&[LEN], &context)
-        .unwrap();
+    let mut builder = CudaStream::<i64>::builder(&name).slots(6);
+    if handover == "events" {
+        builder = builder.events();
+    }
+    let stream = builder.create(&[LEN], &context).unwrap();
     let sources: Vec<_> = (1..=frames).map(|i| fill(&queue, value(i))).collect();
     queue.synchronize().unwrap();
     tell("created");

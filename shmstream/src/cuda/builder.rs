@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use cudarc::driver::CudaContext;
 
-use super::stream::{CudaStream, Placement};
+use super::stream::{CudaStream, DeviceOnly, Placement};
 use crate::error::Result;
+use crate::layout::Handover;
 use crate::name::StreamName;
 use crate::payload::GpuPayload;
 use crate::stream::Options;
@@ -17,7 +18,21 @@ use crate::stream::Options;
 pub struct CudaBuilder<T, P> {
     name: Vec<u8>,
     options: Options,
+    handover: Handover,
     stream: PhantomData<fn() -> (T, P)>,
+}
+
+impl<T: GpuPayload> CudaBuilder<T, DeviceOnly> {
+    /// Hands frames over by events of the driver, so that they appear when they are published and not
+    /// when they are computed: queues of readers wait on the device.
+    ///
+    /// For the last bit of latency, between processes that live and die together: a reader's queue may
+    /// wait for ever for a writer that was killed. Not for mirrored streams, whose readers on the host
+    /// need frames that are complete.
+    pub const fn events(mut self) -> Self {
+        self.handover = Handover::Event;
+        self
+    }
 }
 
 impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
@@ -25,6 +40,7 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
         Self {
             name: name.as_ref().to_vec(),
             options: Options::default(),
+            handover: Handover::Callback,
             stream: PhantomData,
         }
     }
@@ -64,7 +80,7 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
     /// range.
     pub fn create(self, shape: &[usize], context: &Arc<CudaContext>) -> Result<CudaStream<T, P>> {
         let name = StreamName::new(self.name)?;
-        CudaStream::create_with(&name, &self.options, shape, context)
+        CudaStream::create_with(&name, &self.options, self.handover, shape, context)
     }
 
     /// Opens the stream.

@@ -13,12 +13,16 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, CudaSlice, CudaView, CudaViewMut, DriverError};
 
 use super::Queue;
-use super::driver::{Address, Code, Functions, Handle, NOT_READY, SUCCESS, functions};
+use super::driver::{Address, Code, Functions, Handle, NOT_READY, RawEvent, SUCCESS, functions};
 use crate::gpu::Problem;
 use crate::payload::GpuPayload;
 
 /// The only flag that the driver knows for opening memory: peer access is made as needed.
 const LAZY_PEER_ACCESS: u32 = 1;
+
+/// Flags of events: without times, which is quicker, and for other processes.
+const NO_TIMING: u32 = 2;
+const INTERPROCESS: u32 = 4;
 
 /// Codes that say that a handle cannot be made or opened here, whatever the memory.
 const UNSUPPORTED: [Code; 3] = [
@@ -26,6 +30,16 @@ const UNSUPPORTED: [Code; 3] = [
     800, // not permitted
     215, // unsupported limit
 ];
+
+/// An event of the driver.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event(RawEvent);
+
+// SAFETY: `Send` asks that another thread may have it: it is a number to the driver, whose functions
+// may be called from all threads.
+unsafe impl Send for Event {}
+// SAFETY: `Sync` asks that several threads may use it at once: as above.
+unsafe impl Sync for Event {}
 
 /// A context of the caller's, with the driver's functions.
 #[derive(Clone)]
@@ -174,6 +188,60 @@ impl Gpu {
         // - that it may be freed by `cuMemFreeAsync` or `cuMemFree`: `Lent` prevents that.
         let slice = unsafe { queue.upgrade_device_ptr(address, len) };
         Ok(Lent(Some(slice)))
+    }
+
+    // Events, which say to other processes how far a queue is.
+
+    /// Makes an event that other processes can open.
+    pub(super) fn make_event(&self) -> Result<(Event, [u8; 64]), Problem> {
+        self.bind()?;
+        let (mut event, create) = (std::ptr::null_mut(), self.functions.create_event);
+        // SAFETY: the function writes one event, which outlives the call.
+        let code = unsafe { create(&raw mut event, NO_TIMING | INTERPROCESS) };
+        self.check("make an event for other processes", code)?;
+        let (event, mut handle) = (Event(event), Handle([0; 64]));
+        // SAFETY: the function writes one handle, which outlives the call; the event was made just now.
+        let code = unsafe { (self.functions.event_handle)(&raw mut handle, event.0) };
+        let shared = self.check_shared("make a handle to an event", code);
+        if shared.is_err() {
+            self.destroy(event);
+        }
+        shared.map(|()| (event, handle.0))
+    }
+
+    /// Opens another process's event.
+    pub(super) fn open_event(&self, handle: [u8; 64]) -> Result<Event, Problem> {
+        self.bind()?;
+        let (mut event, open) = (std::ptr::null_mut(), self.functions.open_event);
+        // SAFETY: the function writes one event, which outlives the call. It refuses what is no handle.
+        let code = unsafe { open(&raw mut event, Handle(handle)) };
+        self.check_shared("open an event of its slots", code)?;
+        Ok(Event(event))
+    }
+
+    /// Gives an event back. Nobody may use it any more.
+    pub(super) fn destroy(&self, event: Event) {
+        if self.bind().is_ok() {
+            // SAFETY: the function asks for an event that is there: otherwise it refuses, and there is
+            // nobody to tell.
+            let _ = unsafe { (self.functions.destroy_event)(event.0) };
+        }
+    }
+
+    /// Notes in an event how much work there is in a queue.
+    pub(super) fn record(&self, event: Event, queue: &Queue) -> Result<(), Problem> {
+        self.bind()?;
+        // SAFETY: the event is open while the slots are, and the queue is borrowed.
+        let code = unsafe { (self.functions.record_event)(event.0, queue.cu_stream().cast()) };
+        self.check("record an event", code)
+    }
+
+    /// Has a queue wait for the work that an event notes now.
+    pub(super) fn wait(&self, queue: &Queue, event: Event) -> Result<(), Problem> {
+        self.bind()?;
+        // SAFETY: as in `record`.
+        let code = unsafe { (self.functions.wait_event)(queue.cu_stream().cast(), event.0, 0) };
+        self.check("wait for an event", code)
     }
 
     // Work.

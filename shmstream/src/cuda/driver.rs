@@ -34,7 +34,6 @@ const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 macro_rules! functions {
     ($($field:ident = $name:literal, fn($($argument:ty),*);)*) => {
         /// The driver's functions.
-        #[allow(dead_code, reason = "those for events are there for the hand-over by event")]
         pub(super) struct Functions {
             $(pub(super) $field: unsafe extern "C" fn($($argument),*) -> Code,)*
         }

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::device::Gpu;
+use super::device::{Event, Gpu};
 use super::driver::Address;
 use crate::error::{Error, Result};
 use crate::gpu::Problem;
+use crate::layout::Device;
 use crate::name::StreamName;
 use crate::os::fork::{self, Unshared};
 use crate::os::lock;
@@ -30,6 +31,8 @@ pub(super) struct Memory {
     gpu: Gpu,
     base: Address,
     stride: u64,
+    /// One for each slot if frames are handed over by events, else none.
+    events: Vec<Event>,
     key: Key,
     exported: Option<Exported>,
 }
@@ -47,19 +50,33 @@ struct Exported {
 pub(super) struct Block {
     gpu: Gpu,
     base: Address,
+    events: Vec<Event>,
     pub(super) handle: [u8; 64],
+    pub(super) event_handles: Vec<[u8; 64]>,
 }
 
 impl Block {
-    pub(super) fn allocate(gpu: &Gpu, size: usize) -> Result<Self, Problem> {
+    /// Allocates a block, and makes events.
+    pub(super) fn allocate(gpu: &Gpu, size: usize, events: usize) -> Result<Self, Problem> {
         let (base, handle) = gpu.allocate(size)?;
-        let gpu = gpu.clone();
-        Ok(Self { gpu, base, handle })
+        let mut block = Self {
+            gpu: gpu.clone(),
+            base,
+            events: Vec::new(),
+            handle,
+            event_handles: Vec::new(),
+        };
+        for _ in 0..events {
+            let (event, handle) = gpu.make_event()?;
+            block.events.push(event);
+            block.event_handles.push(handle);
+        }
+        Ok(block)
     }
 
     /// Makes it the memory of a stream that was created with its handle.
     pub(super) fn become_memory(
-        self,
+        mut self,
         instance: [u8; 16],
         stride: usize,
         participants: usize,
@@ -70,6 +87,7 @@ impl Block {
             gpu: self.gpu.clone(),
             base: self.base,
             stride: stride as u64,
+            events: std::mem::take(&mut self.events),
             key,
             exported: Some(Exported {
                 file: Arc::clone(file),
@@ -87,6 +105,9 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         self.gpu.free(self.base);
+        self.events
+            .iter()
+            .for_each(|&event| self.gpu.destroy(event));
     }
 }
 
@@ -97,8 +118,7 @@ impl Memory {
         name: &StreamName,
         gpu: &Gpu,
         instance: [u8; 16],
-        handle: [u8; 64],
-        stride: usize,
+        device: &Device,
         file: &Unshared,
     ) -> Result<Arc<Self>> {
         let key = (fork::generation(), instance, gpu.key());
@@ -109,23 +129,55 @@ impl Memory {
         }
         open.retain(|_, memory| memory.strong_count() > 0);
         check_exporter(name, file)?;
-        let base = match gpu.open(handle) {
-            Ok(base) => base,
+        let memory = match Self::import(gpu, key, device) {
+            Ok(memory) => Arc::new(memory),
             Err(problem) => {
                 // It may have died since.
                 check_exporter(name, file)?;
                 return Err(Error::gpu(name, problem));
             }
         };
-        let memory = Arc::new(Self {
-            gpu: gpu.clone(),
-            base,
-            stride: stride as u64,
-            key,
-            exported: None,
-        });
         open.insert(key, Arc::downgrade(&memory));
         Ok(memory)
+    }
+
+    fn import(gpu: &Gpu, key: Key, device: &Device) -> Result<Self, Problem> {
+        let base = gpu.open(device.memory)?;
+        let mut events = Vec::new();
+        for &handle in &device.events {
+            match gpu.open_event(handle) {
+                Ok(event) => events.push(event),
+                Err(problem) => {
+                    events.into_iter().for_each(|event| gpu.destroy(event));
+                    gpu.close(base);
+                    return Err(problem);
+                }
+            }
+        }
+        Ok(Self {
+            gpu: gpu.clone(),
+            base,
+            stride: device.stride as u64,
+            events,
+            key,
+            exported: None,
+        })
+    }
+
+    /// Returns the event that notes when a slot is filled, if frames are handed over so.
+    pub(super) fn event(&self, slot: usize) -> Option<Event> {
+        self.events.get(slot).copied()
+    }
+
+    /// Closes or frees everything.
+    fn give_back(&self) {
+        self.events
+            .iter()
+            .for_each(|&event| self.gpu.destroy(event));
+        match self.exported {
+            Some(_) => self.gpu.free(self.base),
+            None => self.gpu.close(self.base),
+        }
     }
 
     /// Returns where a slot begins.
@@ -156,14 +208,14 @@ impl Drop for Memory {
         // While another handle opens the same, the driver would count it twice.
         let _open = open();
         let Some(Exported { file, participants }) = &self.exported else {
-            return self.gpu.close(self.base);
+            return self.give_back();
         };
         // Whoever opens it takes a row, then looks at this lock. So either that one finds it free, or
         // its row is found here.
         lock::unlock_row(&**file, EXPORTER);
         let is_used = |row| lock::is_row_locked(&**file, row).unwrap_or(true);
         if !(0..*participants).any(is_used) {
-            return self.gpu.free(self.base);
+            return self.give_back();
         }
         // Freeing what others have open is undefined, so it stays until this process ends, and the
         // stream with it.

@@ -135,6 +135,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     pub(super) fn create_with(
         name: &StreamName,
         options: &Options,
+        handover: Handover,
         shape: &[usize],
         context: &Arc<CudaContext>,
     ) -> Result<Self> {
@@ -150,15 +151,19 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             limited_by: "the address space",
         })?;
         give_up_dead(name)?;
-        let block = Block::allocate(&gpu, size).map_err(fail)?;
+        let events = match handover {
+            Handover::Callback => 0,
+            Handover::Event => plan.slots,
+        };
+        let mut block = Block::allocate(&gpu, size, events).map_err(fail)?;
         plan.device = Some(Device {
             uuid: gpu.uuid().map_err(fail)?,
             placement: placement::<P>(),
-            handover: Handover::Callback,
+            handover,
             memory: block.handle,
             stride,
             size,
-            events: Vec::new(),
+            events: std::mem::take(&mut block.event_handles),
         });
         let handle = options.create_planned(name, plan)?;
         let Header { plan, origin, .. } = handle.header();
@@ -179,8 +184,8 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         let Some(device) = &header.plan.device else {
             return Err(Error::gpu(name, Problem::OnHost));
         };
-        let (instance, handed, stride) = (header.origin.instance, device.memory, device.stride);
-        let memory = Memory::of(name, &gpu, instance, handed, stride, handle.file())?;
+        let instance = header.origin.instance;
+        let memory = Memory::of(name, &gpu, instance, device, handle.file())?;
         Self::join(handle, memory, gpu)
     }
 

@@ -70,7 +70,9 @@ pub(crate) fn mark(line: &str) {
             .append(true)
             .open(path)
             .expect("the log");
-        writeln!(file, "{} {line}", std::process::id()).expect("write to the log");
+        // In one piece, since other processes write too.
+        let line = format!("{} {line}\n", std::process::id());
+        file.write_all(line.as_bytes()).expect("write to the log");
     }
 }
 

@@ -7,6 +7,7 @@ use super::{CudaStream, Placement};
 use crate::cuda::Queue;
 use crate::cuda::frame::CudaFrame;
 use crate::error::Result;
+use crate::gpu::Problem;
 use crate::payload::GpuPayload;
 use crate::protocol::Pinned;
 use crate::stream::FrameInfo;
@@ -91,7 +92,10 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
 
     fn lend(&self, queue: &Arc<Queue>, pinned: Pinned) -> Result<CudaFrame<'_, T, P>> {
         let Pinned { slot, count, frame } = pinned;
-        let lent = match self.gpu.lend(queue, self.memory.slot(slot), self.len) {
+        let lent = self
+            .wait_for(queue, slot)
+            .and_then(|()| self.gpu.lend(queue, self.memory.slot(slot), self.len));
+        let lent = match lent {
             Ok(lent) => lent,
             Err(problem) => {
                 self.shared.unpin(slot);
@@ -106,6 +110,16 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             self.shared.note_seen(count);
         }
         Ok(CudaFrame::new(self, Arc::clone(queue), lent, slot, info))
+    }
+
+    /// Has a queue wait until a slot is filled, where frames are handed over before they are.
+    ///
+    /// The slot is pinned, so its event is that of the frame in it.
+    fn wait_for(&self, queue: &Queue, slot: usize) -> Result<(), Problem> {
+        match self.memory.event(slot) {
+            Some(event) if !cfg!(shmstream_broken = "no_wait") => self.gpu.wait(queue, event),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a pin back behind the work in a queue.

@@ -45,7 +45,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         let slot = flight.slot;
         let copied = flight.copy_in(frame);
         let count = match copied {
-            Ok(()) => flight.finish(frame_id),
+            Ok(()) => flight.finish_behind(frame_id),
             Err(error) => {
                 drop(flight);
                 Err(error)
@@ -198,13 +198,16 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         };
         self.note_queue(queue);
         let before = self.last.replace(Some(Arc::clone(queue)));
-        if let Some(before) = before
-            && !Arc::ptr_eq(&before, queue)
-        {
+        let ordered = match (self.memory.event(slot), before) {
+            // Work of another queue may still be filling the slot with a frame that nobody read.
+            (Some(event), _) => self.gpu.wait(queue, event),
             // The frame before is published first, whichever queue is done first.
-            let joined = queue.join(&before);
-            joined.map_err(|error| self.refused("order two queues", error))?;
-        }
+            (None, Some(before)) if !Arc::ptr_eq(&before, queue) => queue
+                .join(&before)
+                .map_err(|error| self.gpu.refused("order two queues", error)),
+            (None, _) => Ok(()),
+        };
+        ordered.map_err(|problem| self.fail(problem))?;
         Ok(flight)
     }
 
@@ -266,8 +269,23 @@ impl<T: GpuPayload, P: Placement> Flight<'_, T, P> {
         copied.map_err(|problem| stream.fail(problem))
     }
 
-    /// Has the frame published once the work so far is done, and returns its count then.
+    /// Publishes the frame, at once with an event or else once the work so far is done, and returns the
+    /// count that it has then.
     fn finish(self, frame_id: u64) -> Result<u64> {
+        let stream = self.stream;
+        let Some(event) = stream.memory.event(self.slot) else {
+            return self.finish_behind(frame_id);
+        };
+        let recorded = stream.gpu.record(event, self.queue);
+        recorded.map_err(|problem| stream.fail(problem))?;
+        let count = stream.shared.next_count();
+        let this = std::mem::ManuallyDrop::new(self);
+        stream.shared.land(this.slot, Some(frame_id));
+        Ok(count)
+    }
+
+    /// Has the frame published once the work so far is done, and returns its count then.
+    fn finish_behind(self, frame_id: u64) -> Result<u64> {
         self.stream.copy_to_mirror(self.queue, self.slot)?;
         let count = self.stream.shared.next_count();
         let this = std::mem::ManuallyDrop::new(self);

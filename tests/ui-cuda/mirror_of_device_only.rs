@@ -1,0 +1,7 @@
+use shmstream::cuda::{CudaStream, DeviceOnly};
+
+fn look(stream: &CudaStream<f32, DeviceOnly>) {
+    let _ = stream.mirror();
+}
+
+fn main() {}
