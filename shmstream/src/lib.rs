@@ -85,6 +85,9 @@ pub mod docs {
     pub mod crash_matrix {}
     #[doc = include_str!("../docs/design.md")]
     pub mod design {}
+    #[cfg(feature = "cuda")]
+    #[doc = include_str!("../docs/gpu.md")]
+    pub mod gpu {}
     #[doc = include_str!("../docs/limitations.md")]
     pub mod limitations {}
     #[doc = include_str!("../docs/protocol.md")]

@@ -1,5 +1,7 @@
 //! Streams whose frames live in the memory of a GPU.
-#![doc = include_str!("../../docs/gpu.md")]
+//!
+//! [`docs::gpu`](crate::docs::gpu) has the model, the hand-overs, what happens after a crash, and the
+//! limits.
 
 mod builder;
 mod device;

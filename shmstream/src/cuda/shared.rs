@@ -34,6 +34,8 @@ struct State {
     pins: Pins,
     /// Slots that are being filled, one bit each.
     in_flight: u64,
+    /// Those among them that will not be published.
+    given_up: u64,
     /// Who needs the write lock: frames on their way, and guards.
     holds: u64,
     /// The handle is gone, and its row may be another's.
@@ -49,6 +51,7 @@ impl Shared {
             state: Mutex::new(State {
                 pins: Pins::new(handle.row()),
                 in_flight: 0,
+                given_up: 0,
                 holds: 0,
                 closed: false,
             }),
@@ -115,7 +118,13 @@ impl Shared {
     /// The caller has one slot claimed for it.
     pub(super) fn next_count(&self) -> u64 {
         let state = self.state();
-        self.board.control().count() + u64::from(state.in_flight.count_ones())
+        let coming = state.in_flight & !state.given_up;
+        self.board.control().count() + u64::from(coming.count_ones())
+    }
+
+    /// Notes that a slot will be given up when it lands.
+    pub(super) fn give_up(&self, slot: usize) {
+        self.state().given_up |= 1 << slot;
     }
 
     /// Waits a moment for a frame on its way to land; false if there is none.
@@ -152,6 +161,7 @@ impl Shared {
             self.publish(slot, frame_id);
         }
         state.in_flight &= !(1 << slot);
+        state.given_up &= !(1 << slot);
         self.let_go_of(&mut state);
         drop(state);
         self.landed.notify_all();

@@ -314,6 +314,7 @@ impl<T: GpuPayload, P: Placement> Flight<'_, T, P> {
 
 impl<T: GpuPayload, P: Placement> Drop for Flight<'_, T, P> {
     fn drop(&mut self) {
+        self.stream.shared.give_up(self.slot);
         // An error is on its way to the caller already.
         let _ = self.land(None);
     }
