@@ -3,10 +3,16 @@
 //! With the feature `cuda`, the driver library is looked for when a program runs, so a program that was
 //! built with the feature starts on machines without one.
 
+mod host;
+mod info;
 mod problem;
 
 use std::fmt;
 
+pub use host::{HostHandle, HostLock};
+#[cfg(feature = "cuda")]
+pub(crate) use info::uuid_text;
+pub use info::{DeviceInfo, Handover, Placement};
 pub use problem::Problem;
 
 /// What the CUDA driver says of this machine.

@@ -6,9 +6,8 @@
 use device::RawDevice;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-#[cfg(feature = "cuda")]
-pub(crate) use device::Handover;
-pub(crate) use device::{Device, Placement};
+pub(crate) use device::Device;
+pub use device::{Handover, Placement};
 
 use crate::protocol::{Head, MAX_PARTICIPANTS, MAX_SLOTS, Row, Slot, Turns};
 use crate::schema::{MAX_ALIGN, Schema};

@@ -4,6 +4,7 @@
 #[path = "cuda/support.rs"]
 mod support;
 
+use shmstream::cuda::cudarc::driver::{DriverError, sys::CUresult};
 use shmstream::cuda::{CudaFrame, CudaStream};
 use shmstream::gpu::Problem;
 use shmstream::{Error, Stream, stat};
@@ -76,11 +77,7 @@ fn all_alone(arguments: &[String]) {
     // What fails is not published, and gives its slot back.
     for _ in 0..10 {
         let failed = writer.publish(&queue, |_, _| {
-            queue.context().check_err().and_then(|()| {
-                Err(shmstream::cuda::cudarc::driver::DriverError(
-                    shmstream::cuda::cudarc::driver::sys::CUresult::CUDA_ERROR_NOT_FOUND,
-                ))
-            })
+            Err(DriverError(CUresult::CUDA_ERROR_NOT_FOUND))
         });
         assert!(matches!(failed, Err(Error::Gpu { .. })), "{failed:?}");
     }

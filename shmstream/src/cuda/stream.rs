@@ -18,7 +18,7 @@ use super::device::Gpu;
 use super::memory::{Block, Memory, is_exporter_alive};
 use super::shared::Shared;
 use crate::error::{Error, Result};
-use crate::gpu::Problem;
+use crate::gpu::{Problem, uuid_text};
 use crate::layout::{self, Device, Handover, Header};
 use crate::name::StreamName;
 use crate::payload::GpuPayload;
@@ -391,19 +391,6 @@ fn check_header<T: GpuPayload, P: Placement>(
         });
     }
     Ok(())
-}
-
-/// Writes a UUID as `nvidia-smi -L` does.
-fn uuid_text(uuid: [u8; 16]) -> String {
-    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    format!("GPU-{}", parts.join("-"))
 }
 
 /// Takes the name away from a stream on a device whose memory is gone with its process.

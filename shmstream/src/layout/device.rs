@@ -18,17 +18,27 @@ const BACKEND_LEGACY: u32 = 1;
 
 /// Where frames are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
 #[repr(u32)]
-pub(crate) enum Placement {
+pub enum Placement {
+    /// In the memory of the device alone.
     DeviceOnly = 1,
+    /// On the device, and copied to the host besides.
     Mirrored = 2,
 }
 
 /// How a frame is handed to readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
 #[repr(u32)]
-pub(crate) enum Handover {
+pub enum Handover {
+    /// A host function behind the writer's work publishes it.
     Callback = 1,
+    /// It is published at once, and readers' queues wait for an event of the driver.
     Event = 2,
 }
 

@@ -133,7 +133,7 @@ fn names_the_field_that_a_signed_header_has_wrong() {
     };
     let lengths = "the length of the schema";
     assert_eq!(field(|raw| raw.schema_len = (1 << 20) + 1), lengths);
-    assert_eq!(field(|raw| raw.flags |= 4), "the flags");
+    assert_eq!(field(|raw| raw.flags |= 8), "the flags");
     assert_eq!(field(|raw| raw.slots = 1), "the number of slots");
     assert_eq!(field(|raw| raw.slots = 65), "the number of slots");
     let participants = "the number of participants";
@@ -146,7 +146,7 @@ fn names_the_field_that_a_signed_header_has_wrong() {
     assert_eq!(field(|raw| raw.stride *= 2), "the distance between slots");
     assert_eq!(field(|raw| raw.total += 4096), "the total size");
     let reserved = "the reserved part of the header";
-    assert_eq!(field(|raw| raw.reserved[143] = 1), reserved);
+    assert_eq!(field(|raw| raw.reserved[31] = 1), reserved);
 }
 
 #[test]

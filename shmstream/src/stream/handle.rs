@@ -1,5 +1,7 @@
 //! A handle to a stream of any payload: attach, read, wait, claim, detach.
 
+mod device;
+
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -62,6 +64,8 @@ pub(crate) struct Handle {
     missed: Cell<u64>,
     residency: Residency,
     unlink_on_drop: bool,
+    /// The memory of a device that the frames live in is this handle's.
+    pub(super) exports: bool,
     /// Made when somebody waits without a thread.
     #[cfg(feature = "async")]
     pub(super) watch: std::cell::OnceCell<Arc<crate::reactor::Watch>>,
@@ -110,6 +114,7 @@ impl Handle {
             // As above: nobody sees the stream without its exporter.
             lock::try_lock_row(&*handle.file, EXPORTER)
                 .map_err(|error| Error::os(name, "lock the exporter's byte", error))?;
+            handle.exports = true;
         }
         handle
             .directory
@@ -192,6 +197,7 @@ impl Handle {
             missed: Cell::new(0),
             residency,
             unlink_on_drop: false,
+            exports: false,
             #[cfg(feature = "async")]
             watch: std::cell::OnceCell::new(),
         })
@@ -545,83 +551,6 @@ impl Handle {
             frame_id,
             realtime_ns: now.realtime_ns,
             monotonic_ns: now.monotonic_ns,
-        }
-    }
-}
-
-/// For streams on a device, whose payloads are not reached through this handle.
-#[cfg(feature = "cuda")]
-impl Handle {
-    /// Attaches to a stream on a device that exists, if `check` finds in its header what is expected.
-    pub(crate) fn open_device(
-        name: &StreamName,
-        options: &super::options::Options,
-        check: impl FnOnce(&Header) -> Result<()>,
-    ) -> Result<Self> {
-        let directory = Directory::current();
-        let (file, file_len) = directory.open(name, options.any_owner)?;
-        let file = unshared(name, file)?;
-        let header = read_header(&directory, name, &file, file_len)?;
-        check(&header)?;
-        Self::attach(name, directory, header, file, options.residency)
-    }
-
-    pub(crate) const fn file(&self) -> &Arc<Unshared> {
-        &self.file
-    }
-
-    pub(crate) const fn row(&self) -> usize {
-        self.pins.row()
-    }
-
-    pub(crate) const fn write_lock(&self) -> &Arc<WriteLock> {
-        &self.lock
-    }
-
-    /// Takes the write lock for the handle and not for a thread; false when patience runs out first.
-    pub(crate) fn lock_for_handle(&self, patience: Patience) -> Result<bool> {
-        self.check_fork()?;
-        let (control, row) = (self.control(), self.pins.row());
-        let taken = self
-            .lock
-            .acquire_for_handle(&self.file, control, row, patience)
-            .map_err(|refused| self.refused(refused))?;
-        if taken && let Err(error) = self.note_writing() {
-            self.lock.release_for_handle(control.head());
-            return Err(error);
-        }
-        Ok(taken)
-    }
-
-    /// Clears rows of the dead, or sleeps until a slot may be free, as for [`claim`](Self::claim).
-    pub(crate) fn make_room_for(
-        &self,
-        occupied: Occupied,
-        loaned: u64,
-        armed: &mut Option<u32>,
-        patience: Patience,
-    ) -> Result<()> {
-        self.make_room(occupied, loaned, armed, patience)
-    }
-
-    /// Waits until the count is above `count`; false when patience runs out first.
-    pub(crate) fn wait_count(&self, count: u64, patience: Patience) -> Result<bool> {
-        self.check_fork()?;
-        let signal = self.control().notify();
-        loop {
-            if self.control().count() > count {
-                return Ok(true);
-            }
-            let Some(longest) = patience.left(LOOK_AGAIN) else {
-                return Ok(false);
-            };
-            let value = signal.arm();
-            if self.control().recheck() > count {
-                return Ok(true);
-            }
-            futex::wait(signal.word(), value, longest)
-                .map_err(|error| Error::os(&self.name, "wait for a frame", error))?;
-            self.check_replaced()?;
         }
     }
 }

@@ -35,7 +35,6 @@ pub use guard::{Loan, LockGuard};
 pub use handle::Link;
 pub use lock_all::{LockAll, Lockable, lock_all, lock_all_timeout};
 pub use observer::Observer;
-#[cfg(any(feature = "serde", feature = "cuda"))]
 pub(crate) use options::Options;
 pub use status::{Participant, Producer, Roles, Status, stat};
 pub use subscription::{Frames, Subscription};

@@ -418,6 +418,7 @@ impl<S: AnyStream> Observer<S> {
             file: &self.file,
             sight: self.sight(),
             own_row: None,
+            own_memory: false,
         }
         .status()
     }

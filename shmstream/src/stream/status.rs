@@ -11,9 +11,10 @@ use super::any::AnyStream;
 use super::dynamic::DynStream;
 use super::file::read_header;
 use super::frame::FrameInfo;
-use super::handle::{Handle, Link};
+use super::handle::{EXPORTER, Handle, Link};
 use super::typed::Stream;
 use crate::error::{Error, Result};
+use crate::gpu::DeviceInfo;
 use crate::layout::Header;
 use crate::name::StreamName;
 use crate::os::lock;
@@ -56,6 +57,8 @@ pub struct Status {
     pub observers: bool,
     /// Whether huge pages are asked for.
     pub huge_pages: bool,
+    /// Where on a device the frames live; `None` for a stream in the host's memory.
+    pub device: Option<DeviceInfo>,
     /// The permissions of the file, as for `chmod`; serialised as octal text, `"0600"`.
     #[cfg_attr(feature = "serde", serde(serialize_with = "octal"))]
     pub mode: u32,
@@ -208,6 +211,7 @@ pub fn stat(name: impl AsRef<[u8]>) -> Result<Status> {
         file: &file,
         sight: outlook.sight(),
         own_row: None,
+        own_memory: false,
     }
     .status()
 }
@@ -235,7 +239,7 @@ impl DynStream {
 }
 
 impl Handle {
-    fn status(&self) -> Result<Status> {
+    pub(crate) fn status(&self) -> Result<Status> {
         self.check_fork()?;
         Look {
             name: self.name(),
@@ -244,6 +248,7 @@ impl Handle {
             file: &*self.file,
             sight: Sight::new(self.control()),
             own_row: Some(self.pins.row()),
+            own_memory: self.exports,
         }
         .status()
     }
@@ -258,6 +263,8 @@ pub(super) struct Look<'a, F> {
     pub(super) sight: Sight<'a>,
     /// The row whose lock `file` has itself.
     pub(super) own_row: Option<usize>,
+    /// Whether `file` has the lock of the device memory.
+    pub(super) own_memory: bool,
 }
 
 impl<F: AsFd> Look<'_, F> {
@@ -297,6 +304,7 @@ impl<F: AsFd> Look<'_, F> {
             max_participants: plan.participants,
             observers: plan.observers,
             huge_pages: plan.huge,
+            device: self.device()?,
             mode: stat.st_mode & 0o7777,
             owner: stat.st_uid,
             instance: u128::from_be_bytes(origin.instance),
@@ -315,6 +323,16 @@ impl<F: AsFd> Look<'_, F> {
             },
             participants,
         })
+    }
+
+    fn device(&self) -> Result<Option<DeviceInfo>> {
+        let Some(device) = &self.header.plan.device else {
+            return Ok(None);
+        };
+        let exported = self.own_memory
+            || lock::is_row_locked(self.file, EXPORTER)
+                .map_err(|error| Error::os(self.name, "ask for the exporter", error))?;
+        Ok(Some(DeviceInfo::new(device, exported)))
     }
 
     fn participants(&self) -> Result<Vec<Participant>> {
@@ -361,7 +379,7 @@ impl Participant {
 }
 
 /// Returns the header of the latest frame.
-fn latest(sight: Sight<'_>) -> Option<FrameInfo> {
+pub(super) fn latest(sight: Sight<'_>) -> Option<FrameInfo> {
     // A frame that is overwritten under the eyes is followed by another.
     (0..LOOKS).find_map(|_| match sight.look() {
         Ok(None) => Some(None),
@@ -451,6 +469,9 @@ impl fmt::Display for Status {
         writeln!(f, "  payload       {}", self.schema)?;
         writeln!(f, "  frame         {} bytes", self.frame_size)?;
         writeln!(f, "  memory        {} bytes", self.file_size)?;
+        if let Some(device) = &self.device {
+            writeln!(f, "  device        {device}")?;
+        }
         writeln!(
             f,
             "  slots         {}, history {}",

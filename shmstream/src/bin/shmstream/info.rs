@@ -134,6 +134,9 @@ fn frames(status: &Status, within: Duration, out: &mut Output) -> Result<(), Fai
         memory.push_str(", wakes observers");
     }
     line("memory", memory, out)?;
+    if let Some(device) = &status.device {
+        line("device", device, out)?;
+    }
     let latest = match &status.latest {
         None => "none so far".to_owned(),
         Some(info) => format!(

@@ -1,0 +1,83 @@
+//! Where on a device the frames of a stream live, for whoever asks.
+
+use std::fmt;
+
+use crate::layout::Device;
+pub use crate::layout::{Handover, Placement};
+
+/// Where on a device the frames of a stream live, as its header says, and whether they can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// The UUID of the device, as `nvidia-smi -L` writes it.
+    pub uuid: String,
+    /// Where frames are kept.
+    pub placement: Placement,
+    /// How a frame is handed to readers.
+    pub handover: Handover,
+    /// The size of the memory on the device in bytes.
+    pub memory: u64,
+    /// Whether the memory can be opened: the process that shares it is alive.
+    pub shared: bool,
+}
+
+impl DeviceInfo {
+    pub(crate) fn new(device: &Device, shared: bool) -> Self {
+        Self {
+            uuid: uuid_text(device.uuid),
+            placement: device.placement,
+            handover: device.handover,
+            memory: device.size as u64,
+            shared,
+        }
+    }
+}
+
+impl fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            uuid,
+            placement,
+            handover,
+            memory,
+            shared,
+        } = self;
+        write!(f, "{uuid}, {placement}, {memory} bytes, {handover}")?;
+        match shared {
+            true => Ok(()),
+            false => f.write_str(", not open to others any more: its process is gone"),
+        }
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::DeviceOnly => "on the device alone",
+            Self::Mirrored => "mirrored",
+        })
+    }
+}
+
+impl fmt::Display for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Callback => "handed over by callback",
+            Self::Event => "handed over by event",
+        })
+    }
+}
+
+/// Writes a UUID as `nvidia-smi -L` does.
+pub(crate) fn uuid_text(uuid: [u8; 16]) -> String {
+    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    format!("GPU-{}", parts.join("-"))
+}
