@@ -31,6 +31,12 @@ pub enum Patience {
 }
 
 impl Patience {
+    /// Returns whether a time was given, and is past.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn is_over(self) -> bool {
+        matches!(self, Self::Until(until) if until <= Instant::now())
+    }
+
     /// Waits for `timeout` from now; forever if that is further away than clocks go.
     pub(crate) fn timeout(timeout: Duration) -> Self {
         Instant::now()

@@ -54,6 +54,14 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
         self
     }
 
+    /// Sets how many frames are kept for readers in order, the latest included. Default: 1.
+    ///
+    /// Without [`slots`](Self::slots), there are three slots more than that.
+    pub const fn history(mut self, frames: usize) -> Self {
+        self.options.history = frames;
+        self
+    }
+
     /// Sets how many handles can be attached at a time, from 1 to 1024. Default: 64.
     pub const fn participants(mut self, participants: usize) -> Self {
         self.options.participants = participants;

@@ -7,6 +7,7 @@ use cudarc::driver::{CudaSlice, CudaView};
 
 use super::Queue;
 use super::device::Lent;
+use super::memory::Memory;
 use super::stream::{CudaStream, Placement};
 use crate::error::{Error, Result};
 use crate::payload::GpuPayload;
@@ -36,6 +37,8 @@ pub struct CudaFrame<'a, T: GpuPayload, P: Placement = super::DeviceOnly> {
     queue: Arc<Queue>,
     /// `None` only while this is dropped.
     lent: Option<Lent<T>>,
+    /// So that it stays open if the frame is forgotten.
+    _memory: Arc<Memory>,
     slot: usize,
     info: FrameInfo,
 }
@@ -46,6 +49,7 @@ impl<'a, T: GpuPayload, P: Placement> CudaFrame<'a, T, P> {
         stream: &'a CudaStream<T, P>,
         queue: Arc<Queue>,
         lent: Lent<T>,
+        memory: Arc<Memory>,
         slot: usize,
         info: FrameInfo,
     ) -> Self {
@@ -54,6 +58,7 @@ impl<'a, T: GpuPayload, P: Placement> CudaFrame<'a, T, P> {
             stream,
             queue,
             lent,
+            _memory: memory,
             slot,
             info,
         }

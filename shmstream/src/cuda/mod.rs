@@ -18,4 +18,4 @@ pub use cudarc::driver::CudaStream as Queue;
 pub use builder::CudaBuilder;
 pub(crate) use driver::availability;
 pub use frame::CudaFrame;
-pub use stream::{CudaLock, CudaStream, DeviceOnly, Mirrored, Placement};
+pub use stream::{CudaLock, CudaStream, CudaSubscription, DeviceOnly, Mirrored, Placement};

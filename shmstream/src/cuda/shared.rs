@@ -11,7 +11,7 @@ use crate::name::StreamName;
 use crate::os::clock::Clock;
 use crate::os::fork::Unshared;
 use crate::os::futex;
-use crate::protocol::{FrameWords, Occupied, Pinned, Pins, Torn, Waiting};
+use crate::protocol::{FrameWords, Next, Occupied, Pinned, Pins, Torn, Waiting};
 use crate::region::Board;
 use crate::stream::handle::Handle;
 use crate::write_lock::WriteLock;
@@ -93,8 +93,12 @@ impl Shared {
     }
 
     fn let_go_of(&self, state: &mut State) {
-        state.holds = state.holds.saturating_sub(1);
-        if state.holds == 0 {
+        debug_assert!(state.holds > 0, "nobody lets go of what nobody holds");
+        let Some(left) = state.holds.checked_sub(1) else {
+            return;
+        };
+        state.holds = left;
+        if left == 0 {
             self.lock.release_for_handle(self.board.control().head());
         }
     }
@@ -194,10 +198,11 @@ impl Shared {
         self.board.control().pin_latest(&self.state().pins)
     }
 
-    /// Notes the newest frame that the handle returned.
-    pub(super) fn note_seen(&self, count: u64) {
-        let row = self.state().pins.row();
-        self.board.control().note_seen(row, count);
+    /// Pins the frame of count `next`, or the oldest behind it that is left.
+    pub(super) fn pin_next(&self, next: u64, hint: usize) -> std::result::Result<Next, Torn> {
+        self.board
+            .control()
+            .pin_next(&self.state().pins, next, hint)
     }
 
     /// Takes one pin back.

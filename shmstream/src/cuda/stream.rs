@@ -1,15 +1,17 @@
 //! `CudaStream`: creating, opening and looking.
 
 mod reading;
+mod subscription;
 mod writing;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, DriverError};
 
+pub use subscription::CudaSubscription;
 pub use writing::CudaLock;
 
 use super::Queue;
@@ -25,7 +27,7 @@ use crate::payload::GpuPayload;
 use crate::schema::Schema;
 use crate::stream::file::check_schema;
 use crate::stream::handle::Handle;
-use crate::stream::{DynStream, Link, Options};
+use crate::stream::{DynStream, Link, Options, Status};
 
 /// Frames are in the memory of the device alone.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +86,6 @@ pub struct CudaStream<T: GpuPayload, P: Placement = DeviceOnly> {
     gpu: Gpu,
     /// Elements of a frame.
     len: usize,
-    seen: Cell<u64>,
-    missed: Cell<u64>,
     /// The queues that may have host functions of this handle ahead of them.
     queues: RefCell<Vec<Arc<Queue>>>,
     /// The queue of the frame that was published last.
@@ -198,8 +198,6 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             handle,
             memory,
             gpu,
-            seen: Cell::new(0),
-            missed: Cell::new(0),
             queues: RefCell::default(),
             last: RefCell::default(),
             own: OnceCell::new(),
@@ -245,6 +243,21 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         self.handle.count()
     }
 
+    /// Returns how many frames the stream keeps for readers in order, the latest included.
+    #[must_use]
+    pub const fn history(&self) -> usize {
+        self.handle.header().plan.history
+    }
+
+    /// Says what the stream looks like: as [`stat`](crate::stat), and also when its name is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Os`].
+    pub fn status(&self) -> Result<Status> {
+        self.handle.status()
+    }
+
     /// Returns the context that the stream was opened with.
     #[must_use]
     pub const fn context(&self) -> &Arc<CudaContext> {
@@ -267,6 +280,11 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     /// [`Error::NotFound`] when it is gone already, [`Error::Replaced`], [`Error::Forked`], [`Error::Os`].
     pub fn unlink(&self) -> Result<()> {
         self.handle.unlink()
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) const fn participant(&self) -> &Handle {
+        &self.handle
     }
 
     fn fail(&self, problem: Problem) -> Error {

@@ -4,6 +4,7 @@
 //! [`Watch`](crate::reactor::Watch), and look once more. What is a frame, and which, is all that
 //! depends on what is waited for.
 
+mod device;
 mod frames;
 mod future;
 mod methods;
@@ -27,8 +28,8 @@ use crate::protocol::Next;
 use crate::reactor::{Place, Subject, Waiter, Watch, Whom};
 use crate::write_lock::Patience;
 
-/// What frames can be awaited from: [`Stream`](crate::Stream), [`DynStream`](crate::DynStream) and
-/// [`Subscription`].
+/// What frames can be awaited from: [`Stream`](crate::Stream), [`DynStream`](crate::DynStream),
+/// [`Subscription`], [`HostHandle`](crate::gpu::HostHandle) and `CudaStream`.
 ///
 /// Implemented for these; no other type can implement it.
 pub trait AsyncSource: Send + 'static {

@@ -6,6 +6,8 @@ use super::frame::FrameInfo;
 use super::handle::{Handle, LOOK_FOR_SLOT, SPINS};
 use crate::error::Result;
 use crate::os::futex;
+#[cfg(feature = "cuda")]
+use crate::protocol::Pinned;
 use crate::protocol::{Next, Role};
 use crate::region::Pin;
 use crate::write_lock::{LOOK_AGAIN, Patience};
@@ -81,6 +83,12 @@ impl Cursor {
         self.next.get()
     }
 
+    /// Returns the slot to look at first.
+    #[cfg(feature = "cuda")]
+    pub(crate) const fn hint(&self) -> usize {
+        self.hint.get()
+    }
+
     pub(crate) const fn missed(&self) -> u64 {
         self.missed.get()
     }
@@ -139,6 +147,14 @@ impl Handle {
             gap: Cell::new(None),
             lossless,
         })
+    }
+
+    /// Notes that a frame on a device was pinned by others than this handle, and is returned.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn pass_next(&self, cursor: &Cursor, pinned: Pinned) -> FrameInfo {
+        let info = cursor.pass(FrameInfo::new(pinned.count, pinned.frame, 0), pinned.slot);
+        self.pass(info.count, cursor.lossless);
+        info
     }
 
     /// Pins the next frame, or returns `None` before it is published.

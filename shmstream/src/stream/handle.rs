@@ -225,7 +225,7 @@ impl Handle {
     }
 
     #[inline]
-    pub(super) fn control(&self) -> Control<'_> {
+    pub(crate) fn control(&self) -> Control<'_> {
         self.region.control()
     }
 
@@ -451,7 +451,7 @@ impl Handle {
     ///
     /// If somebody holds it, that one has done so, or will.
     #[cold]
-    pub(super) fn settle(&self) -> Result<()> {
+    pub(crate) fn settle(&self) -> Result<()> {
         self.acquire(Patience::None).map(drop)
     }
 
@@ -477,7 +477,7 @@ impl Handle {
     }
 
     #[cold]
-    pub(super) fn busy(&self) -> Error {
+    pub(crate) fn busy(&self) -> Error {
         Error::Busy {
             name: self.name.clone(),
             holder: self.lock_holder(),

@@ -6,7 +6,7 @@ mod any;
 mod asynchronous;
 mod builder;
 mod catalog;
-mod cursor;
+pub(crate) mod cursor;
 mod dynamic;
 pub(crate) mod file;
 mod frame;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{CudaStream, Placement};
 use crate::cuda::Queue;
+use crate::cuda::device::Lent;
 use crate::cuda::frame::CudaFrame;
 use crate::error::Result;
 use crate::gpu::Problem;
@@ -40,7 +41,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     /// As [`read`](Self::read).
     pub fn read_new(&self, queue: &Arc<Queue>) -> Result<Option<CudaFrame<'_, T, P>>> {
         self.handle.check_fork()?;
-        match self.count() > self.seen.get() {
+        match self.count() > self.handle.seen() {
             true => self.read(queue),
             false => Ok(None),
         }
@@ -73,10 +74,38 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         self.wait_with(queue, Patience::timeout(timeout))
     }
 
+    /// Waits for a newer frame without blocking the thread, with the feature `async`.
+    ///
+    /// On any executor. The future loses no frame when it is dropped before it is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), and those of [`Stream::wait_async`](crate::Stream::wait_async).
+    #[cfg(feature = "async")]
+    pub async fn wait_async(&mut self, queue: &Arc<Queue>) -> Result<CudaFrame<'_, T, P>> {
+        let seen = self.handle.seen();
+        crate::WaitFrame::new(&mut *self, seen).await?;
+        match self.read(queue)? {
+            Some(frame) => Ok(frame),
+            None => unreachable!("there is a frame, and frames do not go"),
+        }
+    }
+
+    /// Returns a descriptor that is readable when there is a frame newer than the newest that this
+    /// handle returned, with the feature `async`; see [`Readiness`](crate::Readiness).
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::readiness`](crate::Stream::readiness).
+    #[cfg(feature = "async")]
+    pub fn readiness(&self) -> Result<crate::Readiness> {
+        crate::Readiness::of(self)
+    }
+
     /// Returns how many frames were published in all between those that this handle returned.
     #[must_use]
     pub const fn missed(&self) -> u64 {
-        self.missed.get()
+        self.handle.missed()
     }
 
     fn wait_with(
@@ -84,32 +113,46 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         queue: &Arc<Queue>,
         patience: Patience,
     ) -> Result<Option<CudaFrame<'_, T, P>>> {
-        match self.handle.wait_count(self.seen.get(), patience)? {
+        match self.handle.wait_count(self.handle.seen(), patience)? {
             true => self.read(queue),
             false => Ok(None),
         }
     }
 
     fn lend(&self, queue: &Arc<Queue>, pinned: Pinned) -> Result<CudaFrame<'_, T, P>> {
-        let Pinned { slot, count, frame } = pinned;
+        let lent = self.lend_slot(queue, pinned.slot)?;
+        let info = FrameInfo::new(pinned.count, pinned.frame, 0);
+        let info = self.handle.pass_over(info);
+        Ok(self.frame(queue, lent, pinned.slot, info))
+    }
+
+    /// Makes a frame of a slot that is pinned and lent.
+    pub(super) fn frame(
+        &self,
+        queue: &Arc<Queue>,
+        lent: Lent<T>,
+        slot: usize,
+        info: FrameInfo,
+    ) -> CudaFrame<'_, T, P> {
+        let (queue, memory) = (Arc::clone(queue), Arc::clone(&self.memory));
+        CudaFrame::new(self, queue, lent, memory, slot, info)
+    }
+
+    /// Lends a slot that is pinned to a queue, or takes the pin back.
+    pub(super) fn lend_slot(&self, queue: &Arc<Queue>, slot: usize) -> Result<Lent<T>> {
         let lent = self
             .wait_for(queue, slot)
             .and_then(|()| self.gpu.lend(queue, self.memory.slot(slot), self.len));
-        let lent = match lent {
-            Ok(lent) => lent,
+        match lent {
+            Ok(lent) => {
+                self.note_queue(queue);
+                Ok(lent)
+            }
             Err(problem) => {
                 self.shared.unpin(slot);
-                return Err(self.fail(problem));
+                Err(self.fail(problem))
             }
-        };
-        self.note_queue(queue);
-        let info = FrameInfo::new(count, frame, self.seen.get());
-        if count > self.seen.get() {
-            self.seen.set(count);
-            self.missed.set(self.missed.get().wrapping_add(info.missed));
-            self.shared.note_seen(count);
         }
-        Ok(CudaFrame::new(self, Arc::clone(queue), lent, slot, info))
     }
 
     /// Has a queue wait until a slot is filled, where frames are handed over before they are.

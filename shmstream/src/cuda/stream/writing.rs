@@ -15,6 +15,12 @@ use crate::write_lock::{LOOK_AGAIN, Patience};
 /// How long a writer waits for frames of its own before it looks at those of others again.
 const LANDING: Duration = Duration::from_millis(1);
 
+/// How long to wait for the lock and for a slot.
+type Waits = (Patience, Patience);
+
+/// For the lock as long as it takes, and for a slot not at all.
+const PROMPT: Waits = (Patience::Forever, Patience::None);
+
 /// Writing.
 ///
 /// A handle holds the write lock as long as frames of its are on their way, so writers elsewhere wait for
@@ -35,13 +41,27 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ///
     /// As [`write`](Self::write).
     pub fn write_with_id(&self, frame_id: u64, frame: &[T]) -> Result<u64> {
+        self.write_with(frame_id, frame, PROMPT)
+    }
+
+    /// As [`write`](Self::write), waiting for the lock and for a slot for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), and [`Error::Busy`] when another handle has the lock for so long.
+    pub fn write_timeout(&self, frame: &[T], timeout: Duration) -> Result<u64> {
+        let patience = Patience::timeout(timeout);
+        self.write_with(0, frame, (patience, patience))
+    }
+
+    fn write_with(&self, frame_id: u64, frame: &[T], patience: Waits) -> Result<u64> {
         if frame.len() != self.len {
             let reason = format!("has {} elements and must have {}", frame.len(), self.len);
             return Err(Error::invalid(self.name(), "the frame", reason));
         }
         self.handle.check_fork()?;
         let queue = self.own_queue()?;
-        let flight = self.take_off(queue)?;
+        let flight = self.take_off(queue, patience)?;
         let slot = flight.slot;
         let copied = flight.copy_in(frame);
         let count = match copied {
@@ -99,8 +119,33 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         queue: &Arc<Queue>,
         fill: impl FnOnce(&mut CudaViewMut<'_, T>, &Arc<Queue>) -> Result<(), DriverError>,
     ) -> Result<u64> {
+        self.publish_with(frame_id, queue, PROMPT, fill)
+    }
+
+    /// As [`publish`](Self::publish), waiting for the lock and for a slot for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and [`Error::Busy`] when another handle has the lock for so long.
+    pub fn publish_timeout(
+        &self,
+        timeout: Duration,
+        queue: &Arc<Queue>,
+        fill: impl FnOnce(&mut CudaViewMut<'_, T>, &Arc<Queue>) -> Result<(), DriverError>,
+    ) -> Result<u64> {
+        let patience = Patience::timeout(timeout);
+        self.publish_with(0, queue, (patience, patience), fill)
+    }
+
+    fn publish_with(
+        &self,
+        frame_id: u64,
+        queue: &Arc<Queue>,
+        patience: Waits,
+        fill: impl FnOnce(&mut CudaViewMut<'_, T>, &Arc<Queue>) -> Result<(), DriverError>,
+    ) -> Result<u64> {
         self.check_queue(queue)?;
-        let flight = self.take_off(queue)?;
+        let flight = self.take_off(queue, patience)?;
         let address = self.memory.slot(flight.slot);
         let lent = self.gpu.lend(queue, address, self.len);
         let mut lent = lent.map_err(|problem| self.fail(problem))?;
@@ -130,9 +175,18 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         self.lock_with(Patience::None)
     }
 
+    /// Takes the write lock, or returns `None` when another handle has it for all of `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<Option<CudaLock<'_, T, P>>> {
+        self.lock_with(Patience::timeout(timeout))
+    }
+
     fn lock_with(&self, patience: Patience) -> Result<Option<CudaLock<'_, T, P>>> {
         let held = self.hold(patience)?;
-        Ok(held.then_some(CudaLock { stream: self }))
+        Ok(held.then(|| CudaLock { stream: self }))
     }
 
     /// Returns the process that holds the write lock, or held it when it died; for messages.
@@ -182,9 +236,15 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     }
 
     /// Takes the lock and a slot for a frame that `queue` computes.
-    fn take_off<'a>(&'a self, queue: &'a Arc<Queue>) -> Result<Flight<'a, T, P>> {
-        self.hold(Patience::Forever)?;
-        let slot = match self.claim() {
+    fn take_off<'a>(
+        &'a self,
+        queue: &'a Arc<Queue>,
+        (for_lock, for_slot): Waits,
+    ) -> Result<Flight<'a, T, P>> {
+        if !self.hold(for_lock)? {
+            return Err(self.handle.busy());
+        }
+        let slot = match self.claim(for_slot) {
             Ok(slot) => slot,
             Err(error) => {
                 self.shared.let_go();
@@ -211,19 +271,18 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         Ok(flight)
     }
 
-    fn claim(&self) -> Result<usize> {
+    fn claim(&self, patience: Patience) -> Result<usize> {
         let mut notes = None;
         loop {
             match self.shared.claim() {
                 Ok(slot) => return Ok(slot),
                 // Frames of its own on their way give slots back by themselves.
-                Err((_, 1..)) if self.shared.wait_landing(LANDING) => {
+                Err((_, 1..)) if !patience.is_over() && self.shared.wait_landing(LANDING) => {
                     for queue in self.queues.borrow().iter() {
                         self.check_alive(queue)?;
                     }
                 }
                 Err((occupied, loaned)) => {
-                    let patience = Patience::None;
                     self.handle
                         .make_room_for(occupied, loaned, &mut notes, patience)?;
                 }

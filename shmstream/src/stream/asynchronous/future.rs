@@ -27,7 +27,7 @@ pub struct WaitFrame<'a, R: AsyncSource> {
 }
 
 impl<'a, R: AsyncSource> WaitFrame<'a, R> {
-    pub(super) fn new(source: &'a mut R, after: u64) -> Self {
+    pub(crate) fn new(source: &'a mut R, after: u64) -> Self {
         Self {
             source: Some(source),
             after,

@@ -61,7 +61,7 @@ struct State {
 }
 
 impl Readiness {
-    pub(super) fn of(source: &impl AsyncSource) -> Result<Self> {
+    pub(crate) fn of(source: &impl AsyncSource) -> Result<Self> {
         let handle = source.handle().0;
         handle.check_fork()?;
         let bell =

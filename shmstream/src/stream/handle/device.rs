@@ -1,11 +1,13 @@
 //! Handles to streams on a device, whose payloads are not reached through the handle.
 
 #[cfg(feature = "cuda")]
-use super::{Arc, Occupied, Unshared, WriteLock};
+use super::{Arc, LOOK_FOR_SLOT, Occupied, Unshared, WriteLock};
 use super::{
     Directory, FrameInfo, Handle, Header, LOOK_AGAIN, Patience, Result, StreamName, read_header,
     unshared,
 };
+#[cfg(feature = "cuda")]
+use crate::protocol::Next;
 use crate::protocol::Sight;
 use crate::stream::options::Options;
 use crate::stream::status::latest;
@@ -50,6 +52,38 @@ impl Handle {
             if self.control().recheck() > count {
                 return Ok(true);
             }
+            self.sleep(signal, value, longest)?;
+            self.check_replaced()?;
+        }
+    }
+
+    /// Waits until `look` finds something; `None` when patience runs out first.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn wait_for_next<T>(
+        &self,
+        patience: Patience,
+        look: impl Fn() -> Result<Result<T, Next>>,
+    ) -> Result<Option<T>> {
+        let signal = self.control().notify();
+        loop {
+            if let Ok(found) = look()? {
+                return Ok(Some(found));
+            }
+            let Some(longest) = patience.left(LOOK_AGAIN) else {
+                return Ok(None);
+            };
+            let value = signal.arm();
+            // Behind arming, so that nothing published from here on is slept over.
+            let _ = self.control().recheck();
+            let longest = match look()? {
+                Ok(found) => return Ok(Some(found)),
+                Err(Next::Unsettled) => {
+                    self.settle()?;
+                    // Nobody fires when the slot is restored.
+                    longest.min(LOOK_FOR_SLOT)
+                }
+                Err(_) => longest,
+            };
             self.sleep(signal, value, longest)?;
             self.check_replaced()?;
         }
