@@ -10,8 +10,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use shmstream::cuda::CudaStream;
-use shmstream::cuda::cudarc::driver::CudaContext;
+use shmstream::cuda::{self, CudaStream};
 
 const NAME: &str = "gpu-pipeline";
 const SHAPE: [usize; 2] = [480, 640];
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
 }
 
 fn publish() -> Outcome {
-    let context = CudaContext::new(0)?;
+    let context = cuda::context(0)?;
     let queue = context.new_stream()?;
     let stream = CudaStream::<f32>::create(NAME, &SHAPE, &context)?;
     println!("publishing {FRAMES} frames as `{NAME}`");
@@ -59,7 +58,8 @@ fn publish() -> Outcome {
 }
 
 fn read() -> Outcome {
-    let context = CudaContext::new(0)?;
+    // The device is told by its UUID, whatever its number is here.
+    let context = cuda::context_of(NAME)?;
     let queue = context.new_stream()?;
     let stream = CudaStream::<f32>::open(NAME, &context)?;
     while let Some(frame) = stream.wait_timeout(&queue, Duration::from_secs(1))? {

@@ -34,6 +34,8 @@ pub enum Availability {
     },
     /// The driver works and has no device for this process.
     NoDevice,
+    /// This process was forked from one that used CUDA, and so cannot use it.
+    Forked,
     /// There are devices.
     Ready {
         /// The CUDA version that the driver is for: 1000 times the major plus 10 times the minor one.
@@ -85,6 +87,10 @@ impl fmt::Display for Availability {
                 "the CUDA driver has no device for this process; check `nvidia-smi` and the variable \
                  CUDA_VISIBLE_DEVICES",
             ),
+            Self::Forked => f.write_str(
+                "this process was forked from one that used CUDA, which does not work in the child; start \
+                 a program instead (exec), or fork before the first use",
+            ),
             Self::Ready { driver_version, devices } => write!(
                 f,
                 "CUDA {}.{} with {devices} {}",
@@ -99,7 +105,8 @@ impl fmt::Display for Availability {
 /// Returns whether there is a GPU, and if not, why.
 ///
 /// Never panics. The answer is found once in the life of a process; the first call starts the driver,
-/// which takes a while.
+/// which takes a while. cudarc itself panics where there is no driver, so ask before calling it, or have
+/// [`cuda::context`](crate::cuda::context) ask.
 ///
 /// ```
 /// println!("{}", shmstream::gpu::availability());

@@ -13,8 +13,11 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, CudaSlice, CudaView, CudaViewMut, DriverError};
 
 use super::Queue;
-use super::driver::{Address, Code, Functions, Handle, NOT_READY, RawEvent, SUCCESS, functions};
-use crate::gpu::Problem;
+use super::driver::{
+    Address, Code, Functions, Handle, INVALID_CONTEXT, LOST, NOT_READY, RawEvent, SUCCESS,
+    functions,
+};
+use crate::gpu::{Problem, uuid_text};
 use crate::payload::GpuPayload;
 
 /// The only flag that the driver knows for opening memory: peer access is made as needed.
@@ -25,10 +28,11 @@ const NO_TIMING: u32 = 2;
 const INTERPROCESS: u32 = 4;
 
 /// Codes that say that a handle cannot be made or opened here, whatever the memory.
-const UNSUPPORTED: [Code; 3] = [
+const UNSUPPORTED: [Code; 4] = [
     801, // not supported
     800, // not permitted
     215, // unsupported limit
+    217, // no peer access
 ];
 
 /// An event of the driver.
@@ -40,6 +44,38 @@ pub(super) struct Event(RawEvent);
 unsafe impl Send for Event {}
 // SAFETY: `Sync` asks that several threads may use it at once: as above.
 unsafe impl Sync for Event {}
+
+/// Which device is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    Ordinal(usize),
+    Uuid([u8; 16]),
+}
+
+/// Returns the number that a device has in this process.
+fn find_device(functions: &Functions, wanted: [u8; 16]) -> Result<usize, Problem> {
+    let mut seen = Vec::new();
+    for ordinal in 0.. {
+        let (mut device, mut uuid) = (0, [0; 16]);
+        // SAFETY: the function writes one `int`, which outlives the call; it refuses what is no number
+        // of a device.
+        if unsafe { (functions.device)(&raw mut device, ordinal) } != SUCCESS {
+            break;
+        }
+        // SAFETY: the function writes 16 bytes, which outlive the call.
+        if unsafe { (functions.device_uuid)(&raw mut uuid, device) } != SUCCESS {
+            continue;
+        }
+        if uuid == wanted {
+            return Ok(usize::try_from(ordinal).unwrap_or(0));
+        }
+        seen.push(uuid_text(uuid));
+    }
+    Err(Problem::WrongDevice {
+        stream: uuid_text(wanted),
+        program: seen.join(", "),
+    })
+}
 
 /// A context of the caller's, with the driver's functions.
 #[derive(Clone)]
@@ -85,6 +121,10 @@ impl Gpu {
 
     #[cold]
     fn problem(&self, operation: &'static str, code: Code) -> Problem {
+        if LOST.contains(&code) {
+            let text = self.functions.describe(code);
+            return Problem::ContextLost { code, text };
+        }
         Problem::Driver {
             operation,
             code,
@@ -107,6 +147,20 @@ impl Gpu {
             }),
             code => self.check(operation, code),
         }
+    }
+
+    /// Returns a context of the device of this number, or of the one with this UUID.
+    pub(super) fn find(wanted: Wanted) -> Result<Arc<CudaContext>, Problem> {
+        let functions = functions().map_err(|why| Problem::NoGpu(why.clone()))?;
+        let ordinal = match wanted {
+            Wanted::Ordinal(ordinal) => ordinal,
+            Wanted::Uuid(uuid) => find_device(functions, uuid)?,
+        };
+        CudaContext::new(ordinal).map_err(|error| Problem::Driver {
+            operation: "make a context",
+            code: error.0 as Code,
+            text: functions.describe(error.0 as Code),
+        })
     }
 
     /// Returns what tells the device from others, in every process.
@@ -155,6 +209,11 @@ impl Gpu {
         // SAFETY: the function writes one address, which outlives the call. It refuses what is no
         // handle.
         let code = unsafe { open(&raw mut address, Handle(handle), LAZY_PEER_ACCESS) };
+        if code == INVALID_CONTEXT {
+            // The context is current, so this is about whose the handle is.
+            let pid = std::process::id();
+            return Err(Problem::EqualPids { pid });
+        }
         self.check_shared("open its device memory", code)?;
         Ok(address)
     }

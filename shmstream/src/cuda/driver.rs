@@ -58,6 +58,7 @@ functions! {
     init = b"cuInit\0", fn(c_uint);
     driver_version = b"cuDriverGetVersion\0", fn(*mut c_int);
     device_count = b"cuDeviceGetCount\0", fn(*mut c_int);
+    device = b"cuDeviceGet\0", fn(*mut c_int, c_int);
     device_uuid = b"cuDeviceGetUuid_v2\0", fn(*mut [u8; 16], c_int);
     error_string = b"cuGetErrorString\0", fn(Code, *mut *const c_char);
     allocate = b"cuMemAlloc_v2\0", fn(*mut Address, usize);
@@ -86,30 +87,37 @@ fn text(name: &'static [u8]) -> &'static str {
     name.and_then(|name| name.to_str().ok()).unwrap_or_default()
 }
 
-static FOUND: OnceLock<(Availability, Option<Functions>)> = OnceLock::new();
+/// What was found, and the process that found it.
+static FOUND: OnceLock<(Availability, Option<Functions>, u32)> = OnceLock::new();
 
 /// Returns whether there is a GPU.
 pub(crate) fn availability() -> &'static Availability {
-    &found().0
+    let (availability, _, owner) = found();
+    // By process and not by fork: one that found nothing and was forked is none the worse.
+    match availability {
+        Availability::Ready { .. } if *owner != std::process::id() => &Availability::Forked,
+        availability => availability,
+    }
 }
 
 /// Returns the driver's functions, or why there is no GPU.
 pub(super) fn functions() -> Result<&'static Functions, &'static Availability> {
-    match found() {
+    match (availability(), &found().1) {
         (Availability::Ready { .. }, Some(functions)) => Ok(functions),
         (availability, _) => Err(availability),
     }
 }
 
-fn found() -> &'static (Availability, Option<Functions>) {
+fn found() -> &'static (Availability, Option<Functions>, u32) {
     FOUND.get_or_init(|| {
+        let owner = std::process::id();
         let Some(library) = library() else {
-            return (Availability::NoLibrary, None);
+            return (Availability::NoLibrary, None, owner);
         };
         // Never closed: cudarc may have it open too, and its threads run in it.
         match Functions::find(Box::leak(Box::new(library))) {
-            Err(function) => (Availability::MissingSymbol(function), None),
-            Ok(functions) => (start(&functions), Some(functions)),
+            Err(function) => (Availability::MissingSymbol(function), None, owner),
+            Ok(functions) => (start(&functions), Some(functions), owner),
         }
     })
 }
@@ -157,6 +165,22 @@ fn start(functions: &Functions) -> Availability {
 pub(super) const SUCCESS: Code = 0;
 pub(super) const NO_DEVICE: Code = 100;
 pub(super) const NOT_READY: Code = 600;
+pub(super) const INVALID_CONTEXT: Code = 201;
+/// Of a context in which nothing works any more.
+pub(super) const LOST: [Code; 12] = [
+    214, // memory that cannot be corrected
+    220, // a link to another device
+    700, // an address
+    702, // a kernel that took too long
+    709, // the context was destroyed
+    710, // an assertion in a kernel
+    714, // a stack
+    715, // an instruction
+    716, // an alignment
+    717, // an address space
+    718, // a program counter
+    719, // a launch
+];
 
 impl Functions {
     /// Returns what the driver says of a code.

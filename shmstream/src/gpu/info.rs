@@ -20,6 +20,8 @@ pub struct DeviceInfo {
     pub memory: u64,
     /// Whether the memory can be opened: the process that shares it is alive.
     pub shared: bool,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    raw: [u8; 16],
 }
 
 impl DeviceInfo {
@@ -30,7 +32,14 @@ impl DeviceInfo {
             handover: device.handover,
             memory: device.size as u64,
             shared,
+            raw: device.uuid,
         }
+    }
+
+    /// Returns the UUID as the driver gives it.
+    #[must_use]
+    pub const fn uuid_bytes(&self) -> [u8; 16] {
+        self.raw
     }
 }
 
@@ -42,6 +51,7 @@ impl fmt::Display for DeviceInfo {
             handover,
             memory,
             shared,
+            raw: _,
         } = self;
         write!(f, "{uuid}, {placement}, {memory} bytes, {handover}")?;
         match shared {

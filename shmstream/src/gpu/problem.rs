@@ -23,17 +23,31 @@ pub enum Problem {
         /// That of the program.
         program: &'static str,
     },
-    /// The frames are on another device than the context's.
+    /// The frames are on another device than the context's, be it a peer of that or not; or on one that
+    /// this process does not see. Instances of a MIG device are devices of their own.
     WrongDevice {
         /// The device of the stream, by its UUID.
         stream: String,
-        /// The device of the context, by its UUID.
+        /// The device of the context, or all that the process sees, by UUID.
         program: String,
     },
     /// The queue belongs to another context than the stream.
     WrongContext,
     /// The process whose memory the frames are in is gone, and the memory with it.
     ExporterGone,
+    /// Work in the context failed, and so does all else in it from now on.
+    ContextLost {
+        /// The driver's code.
+        code: i32,
+        /// What the driver says of it.
+        text: String,
+    },
+    /// The driver takes this process for the one that created the stream: in two containers, their PIDs
+    /// are equal.
+    EqualPids {
+        /// The PID.
+        pid: u32,
+    },
     /// The driver does not let processes share device memory here.
     Unsupported {
         /// The driver's code.
@@ -72,8 +86,8 @@ impl fmt::Display for Problem {
             ),
             Self::WrongDevice { stream, program } => write!(
                 f,
-                "its frames are on the device {stream} and the context is of {program}; make a context \
-                 of the former, and see CUDA_VISIBLE_DEVICES"
+                "its frames are on the device {stream}, and this program is on {program}; make a context \
+                 of the former (cuda::context_of), and see CUDA_VISIBLE_DEVICES"
             ),
             Self::WrongContext => f.write_str(
                 "the queue belongs to another context than the stream; take a queue of the context \
@@ -82,6 +96,17 @@ impl fmt::Display for Problem {
             Self::ExporterGone => f.write_str(
                 "the process that created it is gone, and its device memory with it; create it anew \
                  (CudaStream::create takes the name over)",
+            ),
+            Self::ContextLost { code, text } => write!(
+                f,
+                "the context is lost, since work in it failed: {text} (code {code}); drop its streams, \
+                 which gives others their slots and the lock, and go on in a new process"
+            ),
+            Self::EqualPids { pid } => write!(
+                f,
+                "the driver takes this process for the one that created the stream: their PIDs, {pid} here, \
+                 are equal in two containers; have the containers share a PID namespace, or start one of \
+                 the processes again"
             ),
             Self::Unsupported { code, text } => write!(
                 f,
@@ -97,3 +122,5 @@ impl fmt::Display for Problem {
         }
     }
 }
+
+impl std::error::Error for Problem {}
