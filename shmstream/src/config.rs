@@ -35,6 +35,11 @@
 //! | `mode` | the file's permissions, in octal and in quotes ([`Builder::mode`](crate::Builder::mode)) | `"0600"` |
 //! | `observers` | whether readers without write permission are expected ([`Builder::observers`](crate::Builder::observers)) | what `mode` says |
 //! | `huge_pages` | whether to ask for huge pages ([`Builder::huge_pages`](crate::Builder::huge_pages)) | `false` |
+//! | `placement` | for a stream on a GPU, where frames are kept: `"device-only"` or `"mirrored"` | on the host |
+//! | `handover` | for a stream on a GPU, how frames are handed over: `"callback"` or `"event"` | `"callback"` |
+//!
+//! A stream on a GPU is compared like others and not created from here: that takes the process whose GPU
+//! it is (`CudaStream::create_declared`, with the feature `cuda`).
 //!
 //! Any other key is an error, and so is a name that occurs twice.
 //!

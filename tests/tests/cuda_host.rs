@@ -6,7 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use shmstream::cuda::{CudaStream, DeviceOnly, Mirrored, Placement};
+use shmstream::config::{Manifest, StreamConfig};
+use shmstream::cuda::{CudaStream, Mirrored, Placement};
 use shmstream::gpu::{self, HostHandle, Problem};
 use shmstream::{Error, Schema, Stream, stat};
 use shmstream_tests::driver::Driver;
@@ -22,13 +23,15 @@ fn child_entry() {
 fn create(arguments: &[String]) {
     let name: String = argument(arguments, 0);
     match argument::<String>(arguments, 1).as_str() {
-        "mirrored" => serve::<Mirrored>(&name),
-        _ => serve::<DeviceOnly>(&name),
+        "declared" => serve(declared(&name)),
+        "mirrored" => {
+            serve(CudaStream::<i64, Mirrored>::create(&name, &[LEN], &context()).unwrap())
+        }
+        _ => serve(CudaStream::<i64>::create(&name, &[LEN], &context()).unwrap()),
     }
 }
 
-fn serve<P: Placement>(name: &str) {
-    let stream = CudaStream::<i64, P>::create(name, &[LEN], &context()).unwrap();
+fn serve<P: Placement>(stream: CudaStream<i64, P>) {
     tell("created");
     loop {
         match hear().as_str() {
@@ -129,4 +132,64 @@ fn host_streams_are_sent_elsewhere() {
         panic!("a host stream was opened as one on a device");
     };
     assert_eq!(problem, Problem::OnHost);
+}
+
+fn manifest(name: &str) -> Manifest {
+    let text = format!(
+        "[[stream]]\nname = \"{name}\"\ndtype = \"i64\"\nshape = [{LEN}]\nhistory = 3\n\
+         placement = \"device-only\"\nhandover = \"event\"\n"
+    );
+    Manifest::from_toml(&text).unwrap()
+}
+
+/// Creates the stream that is declared, and is refused others.
+fn declared(name: &str) -> CudaStream<i64> {
+    let context = context();
+    let config = &manifest(name).streams[0];
+    let refused = CudaStream::<i64, Mirrored>::create_declared(config, &context);
+    let Err(Error::Gpu { problem, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(matches!(problem, Problem::Placement { .. }), "{problem}");
+    let refused = CudaStream::<f64>::create_declared(config, &context);
+    assert!(matches!(refused, Err(Error::Type { .. })), "{refused:?}");
+    let mut on_host = config.clone();
+    (on_host.placement, on_host.handover) = (None, None);
+    let refused = CudaStream::<i64>::create_declared(&on_host, &context);
+    let Err(Error::Gpu { problem, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(problem, Problem::OnHost);
+    CudaStream::create_declared(config, &context).unwrap()
+}
+
+#[test]
+fn a_declared_stream_is_created_and_compared() {
+    let name = Name::new("cuda-declared");
+    let manifest = manifest(name.as_str());
+    // Not without a GPU.
+    let applied = manifest.apply();
+    let [(_, Error::Gpu { problem, .. })] = &applied.failed[..] else {
+        panic!("{applied:?}");
+    };
+    assert_eq!(*problem, Problem::Declared);
+    let (_driver, mut creator) = started(&name, "declared");
+    assert!(manifest.check().is_empty(), "{:?}", manifest.check());
+    assert_eq!(manifest.apply().present.len(), 1);
+    let status = stat(&name).unwrap();
+    assert_eq!(StreamConfig::of(&status), manifest.streams[0].resolved());
+    assert_eq!((status.history, status.slots), (3, 6));
+    let text = status.to_string();
+    let device = status.device.expect("a device");
+    assert_eq!(device.handover, gpu::Handover::Event);
+    for words in [&device.uuid, "on a GPU", "by event"] {
+        assert!(text.contains(words), "{text}");
+    }
+    let mut other = manifest.streams[0].clone();
+    (other.placement, other.handover) = (None, None);
+    let differences: Vec<_> = other.difference(&stat(&name).unwrap());
+    let what: Vec<_> = differences.iter().map(|each| each.what).collect();
+    assert_eq!(what, ["placement", "handover"]);
+    creator.say("write");
+    creator.expect("wrote 1");
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::stream::StreamConfig;
 use crate::dtype::DType;
+use crate::gpu::{Handover, Placement};
 use crate::name::StreamName;
 use crate::schema::Schema;
 use crate::stream::Options;
@@ -29,6 +30,8 @@ struct Form {
     observers: Option<bool>,
     #[serde(default)]
     huge_pages: bool,
+    placement: Option<Placement>,
+    handover: Option<Handover>,
 }
 
 fn history() -> usize {
@@ -85,6 +88,13 @@ impl TryFrom<Form> for StreamConfig {
             (None, None, Some(_)) => Err("`shape` needs `dtype` beside it".into()),
             (None, None, None) => Err("`payload` is missing, or `dtype` and `shape`".into()),
         };
+        match (form.placement, form.handover) {
+            (None, Some(_)) => return Err("`handover` needs `placement` beside it".into()),
+            (Some(Placement::Mirrored), Some(Handover::Event)) => {
+                return Err("what is mirrored is handed over by `callback` alone".into());
+            }
+            _ => {}
+        }
         Ok(Self {
             name: form.name,
             payload: payload?,
@@ -94,6 +104,8 @@ impl TryFrom<Form> for StreamConfig {
             mode: form.mode,
             observers: form.observers,
             huge_pages: form.huge_pages,
+            placement: form.placement,
+            handover: form.handover,
         })
     }
 }

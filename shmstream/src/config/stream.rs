@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::mode;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::gpu::{Handover, Placement, Problem};
 use crate::name::StreamName;
 use crate::schema::Schema;
 use crate::stream::{Builder, DynStream, Options, Status};
@@ -54,6 +55,12 @@ pub struct StreamConfig {
     pub observers: Option<bool>,
     /// Whether huge pages are asked for.
     pub huge_pages: bool,
+    /// Where on a GPU frames are kept; `None` for a stream in the host's memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// How frames on a GPU are handed over; `None` for by callback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<Handover>,
 }
 
 impl StreamConfig {
@@ -70,6 +77,8 @@ impl StreamConfig {
             mode: options.mode,
             observers: None,
             huge_pages: false,
+            placement: None,
+            handover: None,
         }
     }
 
@@ -85,6 +94,8 @@ impl StreamConfig {
             mode: stream.mode & 0o7777,
             observers: Some(stream.observers),
             huge_pages: stream.huge_pages,
+            placement: stream.device.as_ref().map(|device| device.placement),
+            handover: stream.device.as_ref().map(|device| device.handover),
         }
     }
 
@@ -103,12 +114,18 @@ impl StreamConfig {
             payload,
             slots: Some(options.slots()),
             observers: Some(options.observers()),
+            handover: self.placement.map(|_| self.handover()),
             ..self.clone()
         }
     }
 
+    /// Returns how frames on a GPU are handed over.
+    pub(crate) fn handover(&self) -> Handover {
+        self.handover.unwrap_or(Handover::Callback)
+    }
+
     /// Returns the options that concern the stream itself.
-    pub(super) fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         let mut options = Options {
             slots: self.slots,
             history: self.history,
@@ -141,14 +158,20 @@ impl StreamConfig {
         builder
     }
 
-    /// Creates the stream.
+    /// Creates the stream, unless it is to live on a GPU: that is for the process whose GPU it is, with
+    /// `CudaStream::create_declared`.
     ///
     /// # Errors
     ///
-    /// As [`DynStream::create`], and [`Error::Invalid`] for an option out of its range.
+    /// As [`DynStream::create`], and [`Error::Invalid`] for an option out of its range; [`Error::Gpu`]
+    /// for a stream on a GPU.
     ///
     /// [`Error::Invalid`]: crate::Error::Invalid
+    /// [`Error::Gpu`]: crate::Error::Gpu
     pub fn create(&self) -> Result<DynStream> {
+        if self.placement.is_some() {
+            return Err(Error::gpu(&self.name, Problem::Declared));
+        }
         self.builder().create()
     }
 
@@ -190,6 +213,13 @@ impl StreamConfig {
             "observers",
             sides.map(|side| side.observers.unwrap_or_default().to_string()),
         );
+        let word = |side: &Self| {
+            side.placement
+                .map_or("host".into(), |place| place.to_string())
+        };
+        compare("placement", sides.map(word));
+        let word = |side: &Self| side.handover.map_or("host".into(), |how| how.to_string());
+        compare("handover", sides.map(word));
         compare("huge_pages", sides.map(|side| side.huge_pages.to_string()));
         differences
     }

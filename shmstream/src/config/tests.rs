@@ -160,6 +160,15 @@ fn what_cannot_be_a_stream_is_refused() {
     );
     refused("payload = 'u8'\nslots = -1", "invalid value: integer `-1`");
     refused("payload = 'u8'\nhuge_pages = 'yes'", "expected a boolean");
+    refused("payload = 'f32'\nhandover = 'event'", "needs `placement`");
+    refused(
+        "payload = 'f32'\nplacement = 'mirrored'\nhandover = 'event'",
+        "`callback` alone",
+    );
+    refused(
+        "payload = 'f32'\nplacement = 'gpu'",
+        "unknown variant `gpu`, expected `device-only` or `mirrored`",
+    );
     let error = toml::from_str::<StreamConfig>("name = '..'\npayload = 'u8'").unwrap_err();
     assert!(
         error.to_string().contains("cannot be a stream's name"),
@@ -266,7 +275,7 @@ prop_compose! {
         let payload = Schema::tensor(DType::BF16, &shape);
         let slots = spare.map(|spare| (history + spare).min(64));
         let mode = 0o600 | mode & 0o66;
-        StreamConfig { name, payload, slots, history, participants, mode, observers, huge_pages }
+        StreamConfig { name, payload, slots, history, participants, mode, observers, huge_pages, placement: None, handover: None }
     }
 }
 

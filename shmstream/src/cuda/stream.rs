@@ -121,6 +121,31 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         Self::builder(name).create(shape, context)
     }
 
+    /// Creates the stream that is declared, on the context's device, with the feature `serde` or `config`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] when it is declared to be on the host or with another placement, [`Error::Type`] for
+    /// another payload; else as [`create`](Self::create).
+    #[cfg(feature = "serde")]
+    pub fn create_declared(
+        config: &crate::config::StreamConfig,
+        context: &Arc<CudaContext>,
+    ) -> Result<Self> {
+        let (name, declared) = (&config.name, config.resolved());
+        match declared.placement {
+            Some(declared) if declared == placement::<P>() => {}
+            Some(declared) => {
+                let (stream, program) = (words(declared), words(placement::<P>()));
+                return Err(Error::gpu(name, Problem::Placement { stream, program }));
+            }
+            None => return Err(Error::gpu(name, Problem::OnHost)),
+        }
+        let shape = check_payload::<T>(name, &declared.payload)?;
+        let (options, handover) = (declared.options(), declared.handover());
+        Self::create_with(name, &options, handover, shape, context)
+    }
+
     /// Opens a stream that exists, also one of this process.
     ///
     /// # Errors
@@ -374,6 +399,27 @@ fn declared<T: GpuPayload>(name: &StreamName, shape: &[usize]) -> Result<Schema>
     }
 }
 
+/// Returns a placement as programs write it.
+const fn words(placement: layout::Placement) -> &'static str {
+    match placement {
+        layout::Placement::DeviceOnly => "DeviceOnly",
+        layout::Placement::Mirrored => "Mirrored",
+    }
+}
+
+/// Checks that a payload is an array of `T`, and returns its dimensions.
+fn check_payload<'a, T: GpuPayload>(name: &StreamName, payload: &'a Schema) -> Result<&'a [usize]> {
+    let inner = T::schema().shape().len();
+    let outer = payload.shape().len().saturating_sub(inner).max(1);
+    let outer = payload.shape().get(..outer).unwrap_or_default();
+    let expected = outer
+        .iter()
+        .rev()
+        .fold(T::schema(), |schema, &len| schema.array(len));
+    check_schema(name, payload, &expected)?;
+    Ok(outer)
+}
+
 /// Checks that a stream is what a program declares, and on the device of its context.
 fn check_header<T: GpuPayload, P: Placement>(
     name: &StreamName,
@@ -384,23 +430,11 @@ fn check_header<T: GpuPayload, P: Placement>(
     let Some(device) = &header.plan.device else {
         return fail(Problem::OnHost);
     };
-    let words = |placement| match placement {
-        layout::Placement::DeviceOnly => "DeviceOnly",
-        layout::Placement::Mirrored => "Mirrored",
-    };
     if device.placement != placement::<P>() {
         let (stream, program) = (words(device.placement), words(placement::<P>()));
         return fail(Problem::Placement { stream, program });
     }
-    let stream = &header.plan.schema;
-    let inner = T::schema().shape().len();
-    let outer = stream.shape().len().saturating_sub(inner).max(1);
-    let outer = stream.shape().get(..outer).unwrap_or_default();
-    let expected = outer
-        .iter()
-        .rev()
-        .fold(T::schema(), |schema, &len| schema.array(len));
-    check_schema(name, stream, &expected)?;
+    check_payload::<T>(name, &header.plan.schema)?;
     let uuid = gpu.uuid().map_err(|problem| Error::gpu(name, problem))?;
     if uuid != device.uuid {
         return fail(Problem::WrongDevice {

@@ -53,7 +53,10 @@ impl fmt::Display for DeviceInfo {
             shared,
             raw: _,
         } = self;
-        write!(f, "{uuid}, {placement}, {memory} bytes, {handover}")?;
+        write!(
+            f,
+            "{uuid}, {placement}, {memory} bytes by memory handles, {handover}"
+        )?;
         match shared {
             true => Ok(()),
             false => f.write_str(", not open to others any more: its process is gone"),
@@ -64,8 +67,8 @@ impl fmt::Display for DeviceInfo {
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::DeviceOnly => "on the device alone",
-            Self::Mirrored => "mirrored",
+            Self::DeviceOnly => "on a GPU",
+            Self::Mirrored => "on a GPU, mirrored",
         })
     }
 }

@@ -16,6 +16,8 @@ pub enum Problem {
     Mirrored,
     /// The frames are on the host alone, and were asked for on a device.
     OnHost,
+    /// The stream is declared to be on a GPU, and was to be created without one.
+    Declared,
     /// The placement is not the one that this program declares.
     Placement {
         /// That of the stream.
@@ -79,6 +81,10 @@ impl fmt::Display for Problem {
             ),
             Self::OnHost => f.write_str(
                 "its frames are in the host's memory; open it with Stream or DynStream",
+            ),
+            Self::Declared => f.write_str(
+                "it is declared to live on a GPU, and is created by the process whose GPU it is, with \
+                 CudaStream::create_declared",
             ),
             Self::Placement { stream, program } => write!(
                 f,

@@ -86,7 +86,10 @@ pub(crate) fn run(options: &List, out: &mut Output) -> Result<(), Failure> {
 fn known(status: &Status, within: Duration) -> [Cell; 9] {
     let state = status.producer(within);
     let alive = status.participants.iter().filter(|one| one.alive).count();
-    let schema = status.schema.to_string();
+    let mut schema = status.schema.to_string();
+    if let Some(device) = &status.device {
+        schema = format!("{schema}, {}", device.placement);
+    }
     [
         Cell::styled(&status.name, style::NAME),
         Cell::styled(state, style_of(state)),
