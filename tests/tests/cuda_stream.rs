@@ -4,10 +4,12 @@
 #[path = "cuda/support.rs"]
 mod support;
 
+use std::fmt::Debug;
+
 use shmstream::cuda::cudarc::driver::{DriverError, sys::CUresult};
 use shmstream::cuda::{CudaFrame, CudaStream};
 use shmstream::gpu::Problem;
-use shmstream::{Error, Stream, stat};
+use shmstream::{Error, GpuPayload, ShmPayload, Stream, bf16, f16, stat};
 use shmstream_tests::driver::Driver;
 use shmstream_tests::{Child, DEADLINE, Name, argument, hear, play, tell};
 use support::{LEN, child, child_with, context, fill, frame_of, log_of, value};
@@ -18,6 +20,7 @@ const FRAMES: u64 = 200;
 fn child_entry() {
     play(&[
         ("all_alone", all_alone),
+        ("every_kind", every_kind),
         ("write", write),
         ("read", read),
         ("hold", hold),
@@ -110,6 +113,57 @@ fn all_alone(arguments: &[String]) {
         panic!("{on_host:?}");
     };
     assert_eq!(problem, Problem::OnDevice);
+}
+
+#[test]
+fn payloads_are_what_a_gpu_computes_with() {
+    let name = Name::new("cuda-kinds");
+    child(&Driver::new(), "every_kind", &[&name]).finish();
+}
+
+/// What a camera knows of a pixel.
+#[derive(Clone, Copy, Debug, PartialEq, ShmPayload)]
+#[repr(C)]
+#[shm(gpu)]
+struct Pixel {
+    colour: [f32; 3],
+    depth: f32,
+}
+
+fn every_kind(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    there_and_back(&name, &[f16::from_f32(1.5), f16::from_f32(-2.0)]);
+    there_and_back(&name, &[bf16::from_f32(0.25); 3]);
+    there_and_back(&name, &[1.0_f64, f64::MIN]);
+    there_and_back(&name, &[-1_i8, 2]);
+    there_and_back(&name, &[i16::MIN, 7]);
+    there_and_back(&name, &[i32::MIN, 7]);
+    there_and_back(&name, &[0_u8, 255, 3]);
+    there_and_back(&name, &[[1.0_f32, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+    let pixel = |depth| Pixel {
+        colour: [0.5; 3],
+        depth,
+    };
+    there_and_back(&name, &[pixel(1.0), pixel(2.0), pixel(3.0)]);
+}
+
+fn there_and_back<T: GpuPayload + PartialEq + Debug>(name: &str, sent: &[T]) {
+    let context = context();
+    let queue = context.new_stream().unwrap();
+    let writer = CudaStream::<T>::create(name, &[sent.len()], &context).unwrap();
+    let reader = CudaStream::<T>::open(name, &context).unwrap();
+    writer.write(sent).unwrap();
+    let frame = reader.read(&queue).unwrap().expect("a frame");
+    assert_eq!(*frame.copy_to_host().unwrap(), *sent);
+    // Once more, from the device.
+    assert_eq!(writer.publish_copy(&queue, &frame.view()).unwrap(), 2);
+    let part = frame.view();
+    let refused = writer.publish_copy(&queue, &part.slice(1..));
+    assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
+    drop(frame);
+    let frame = reader.wait_timeout(&queue, DEADLINE).unwrap();
+    assert_eq!(*frame.expect("a frame").copy_to_host().unwrap(), *sent);
+    writer.unlink().unwrap();
 }
 
 /// Three readers and a writer, slow where the caller says; no frame may be wrong.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cudarc::driver::{CudaViewMut, DriverError};
+use cudarc::driver::{CudaViewMut, DevicePtr, DriverError};
 
 use super::{CudaStream, Placement};
 use crate::cuda::Queue;
@@ -55,10 +55,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     }
 
     fn write_with(&self, frame_id: u64, frame: &[T], patience: Waits) -> Result<u64> {
-        if frame.len() != self.len {
-            let reason = format!("has {} elements and must have {}", frame.len(), self.len);
-            return Err(Error::invalid(self.name(), "the frame", reason));
-        }
+        self.check_len("the frame", frame.len())?;
         self.handle.check_fork()?;
         let queue = self.own_queue()?;
         let flight = self.take_off(queue, patience)?;
@@ -106,6 +103,24 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         fill: impl FnOnce(&mut CudaViewMut<'_, T>, &Arc<Queue>) -> Result<(), DriverError>,
     ) -> Result<u64> {
         self.publish_with_id(0, queue, fill)
+    }
+
+    /// Publishes a copy of a buffer on the device, of whatever kind its memory is, and returns at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when the buffer has another length; else as [`publish`](Self::publish).
+    pub fn publish_copy(&self, queue: &Arc<Queue>, buffer: &impl DevicePtr<T>) -> Result<u64> {
+        self.check_len("the device buffer", buffer.len())?;
+        self.publish(queue, |slot, queue| queue.memcpy_dtod(buffer, slot))
+    }
+
+    fn check_len(&self, what: &'static str, len: usize) -> Result<()> {
+        if len == self.len {
+            return Ok(());
+        }
+        let reason = format!("has {len} elements and must have {}", self.len);
+        Err(Error::invalid(self.name(), what, reason))
     }
 
     /// As [`publish`](Self::publish), with a frame_id of the caller's.
