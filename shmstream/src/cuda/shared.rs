@@ -93,7 +93,10 @@ impl Shared {
     }
 
     fn let_go_of(&self, state: &mut State) {
-        debug_assert!(state.holds > 0, "nobody lets go of what nobody holds");
+        debug_assert!(
+            state.holds > 0 || state.closed,
+            "let go of what is not held"
+        );
         let Some(left) = state.holds.checked_sub(1) else {
             return;
         };
@@ -218,6 +221,29 @@ impl Shared {
         // As for frames on the host, a writer that this misses looks again by itself.
         if state.pins.remove(control, slot) && control.freed().fire().is_some() {
             futex::wake_all(control.freed().word());
+        }
+    }
+
+    /// Gives others what the handle has, since its context is lost: no work in that goes on, and no host
+    /// function runs any more.
+    pub(super) fn abandon(&self, slots: usize) {
+        if self.board.is_forked() {
+            return;
+        }
+        let mut state = self.state();
+        if std::mem::replace(&mut state.closed, true) {
+            return;
+        }
+        let control = self.board.control();
+        for slot in 0..slots {
+            // As often as there are guards.
+            while !state.pins.remove(control, slot) {}
+        }
+        if control.freed().fire().is_some() {
+            futex::wake_all(control.freed().word());
+        }
+        if std::mem::take(&mut state.holds) > 0 {
+            self.lock.release_for_handle(control.head());
         }
     }
 

@@ -90,6 +90,8 @@ pub struct CudaStream<T: GpuPayload, P: Placement = DeviceOnly> {
     queues: RefCell<Vec<Arc<Queue>>>,
     /// The queue of the frame that was published last.
     last: RefCell<Option<Arc<Queue>>>,
+    /// How the context was lost.
+    lost: OnceCell<Problem>,
     /// The queue of copies from the host.
     own: OnceCell<Arc<Queue>>,
     /// Whether the mirror is pinned, once it was tried.
@@ -226,6 +228,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             queues: RefCell::default(),
             last: RefCell::default(),
             own: OnceCell::new(),
+            lost: OnceCell::new(),
             pinned: OnceCell::new(),
             payload: PhantomData,
         })
@@ -312,7 +315,9 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         &self.handle
     }
 
+    /// Makes an error of a problem. After the loss of the context, others get what the handle has.
     fn fail(&self, problem: Problem) -> Error {
+        self.note(&problem);
         Error::gpu(self.name(), problem)
     }
 
@@ -320,9 +325,25 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         self.fail(self.gpu.refused(operation, error))
     }
 
+    fn note(&self, problem: &Problem) {
+        if matches!(problem, Problem::ContextLost { .. }) && self.lost.set(problem.clone()).is_ok()
+        {
+            self.shared.abandon(self.slots());
+        }
+    }
+
+    /// Checks that this is no forked child, and that the context was not lost.
+    fn check_usable(&self) -> Result<()> {
+        self.handle.check_fork()?;
+        match self.lost.get() {
+            Some(problem) => Err(Error::gpu(self.name(), problem.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that a queue is one of the stream's context, and this no forked child.
     fn check_queue(&self, queue: &Queue) -> Result<()> {
-        self.handle.check_fork()?;
+        self.check_usable()?;
         match queue.context().cu_ctx() == self.gpu.context().cu_ctx() {
             true => Ok(()),
             false => Err(self.fail(Problem::WrongContext)),

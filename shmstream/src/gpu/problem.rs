@@ -106,7 +106,7 @@ impl fmt::Display for Problem {
             Self::ContextLost { code, text } => write!(
                 f,
                 "the context is lost, since work in it failed: {text} (code {code}); drop its streams, \
-                 which gives others their slots and the lock, and go on in a new process"
+                 whose slots and lock are others' now, and go on in a new process"
             ),
             Self::EqualPids { pid } => write!(
                 f,

@@ -175,12 +175,13 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         }
         let shared = Arc::clone(&self.shared);
         let unpin = move || shared.unpin(slot);
-        if let Err((_, unpin)) = self.gpu.after(queue, unpin)
-            && self.gpu.synchronize(queue).is_ok()
-        {
-            unpin();
+        if let Err((_, unpin)) = self.gpu.after(queue, unpin) {
+            match self.gpu.synchronize(queue) {
+                Ok(()) => unpin(),
+                // Of a lost context; otherwise the queue keeps the slot until the handle goes.
+                Err(problem) => self.note(&problem),
+            }
         }
-        // A queue that cannot be waited for keeps the slot until the handle goes.
     }
 
     pub(crate) fn copy_to_host(&self, queue: &Queue, slot: usize) -> Result<Box<[T]>> {

@@ -56,7 +56,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
 
     fn write_with(&self, frame_id: u64, frame: &[T], patience: Waits) -> Result<u64> {
         self.check_len("the frame", frame.len())?;
-        self.handle.check_fork()?;
+        self.check_usable()?;
         let queue = self.own_queue()?;
         let flight = self.take_off(queue, patience)?;
         let slot = flight.slot;
@@ -227,7 +227,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
 
     /// Holds the write lock once more; false when patience runs out first.
     fn hold(&self, patience: Patience) -> Result<bool> {
-        self.handle.check_fork()?;
+        self.check_usable()?;
         if self.shared.hold_again() {
             return Ok(true);
         }
