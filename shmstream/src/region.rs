@@ -387,7 +387,7 @@ impl Board {
         })
     }
 
-    /// Returns whether this process is a fork of the one that mapped the stream.
+    /// Returns whether this process was forked since the words were mapped.
     pub(crate) fn is_forked(&self) -> bool {
         self.generation != fork::generation()
     }

@@ -271,6 +271,32 @@ fn handles_of_events_are_read_back() {
 }
 
 #[test]
+fn each_word_about_a_device_is_checked() {
+    let (header, good) = on_device(Placement::Mirrored, 0);
+    let refused = |at: usize, value: u32| {
+        let mut bytes = good.clone();
+        bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        sign(&mut bytes);
+        decode(&bytes, header.layout.total).unwrap_err()
+    };
+    let corrupt = |at, value| match refused(at, value) {
+        Defect::Corrupt(field, _) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(corrupt(128, 0), "the placement");
+    assert_eq!(corrupt(128, 3), "the placement");
+    assert_eq!(corrupt(132, 0), "the hand-over");
+    assert_eq!(corrupt(132, 3), "the hand-over");
+    // Handles of events would follow the schema.
+    assert_eq!(corrupt(132, 2), "its file");
+    assert_eq!(corrupt(140, 1), "the reserved part of the header");
+    assert_eq!(corrupt(144, 512), "the size of the device memory");
+    assert_eq!(corrupt(152, 512), "the size of the device memory");
+    let kind = refused(136, 2);
+    assert_eq!(kind, Defect::Other("the kind of device memory", 2, 1));
+}
+
+#[test]
 fn sizes_on_a_device_that_do_not_follow_from_the_schema_are_refused() {
     let (header, _) = on_device(Placement::DeviceOnly, 0);
     let change = |change: fn(&mut Device)| {
