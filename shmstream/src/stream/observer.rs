@@ -275,12 +275,8 @@ impl<S: AnyStream> Observer<S> {
                 }
             }
         }
-        Err(match damaged {
-            Damage::Throughout(latest) => {
-                Error::corrupt(&self.name, "the latest word", format!("{latest:#x}"))
-            }
-            _ => self.overtaken(ATTEMPTS),
-        })
+        damaged.check(&self.name)?;
+        Err(self.overtaken(ATTEMPTS))
     }
 
     #[cold]
@@ -408,7 +404,7 @@ impl<S: AnyStream> Observer<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`], [`Error::Os`].
+    /// [`Error::Forked`], [`Error::Corrupt`], [`Error::Os`].
     pub fn status(&self) -> Result<Status> {
         self.check_fork()?;
         Look {
@@ -426,7 +422,7 @@ impl<S: AnyStream> Observer<S> {
 
 /// Whether the latest word named a slot that holds something else.
 #[derive(Default)]
-enum Damage {
+pub(super) enum Damage {
     #[default]
     Unknown,
     /// Each time, and it was the same word.
@@ -435,7 +431,7 @@ enum Damage {
 }
 
 impl Damage {
-    fn seems(&mut self, latest: u64) {
+    pub(super) fn seems(&mut self, latest: u64) {
         *self = match *self {
             Self::Unknown => Self::Throughout(latest),
             Self::Throughout(before) if before == latest => Self::Throughout(latest),
@@ -443,8 +439,21 @@ impl Damage {
         };
     }
 
-    fn is_not(&mut self) {
+    pub(super) fn is_not(&mut self) {
         *self = Self::Not;
+    }
+
+    /// Fails if the words stayed as they are: no writer leaves them so.
+    #[cold]
+    pub(super) fn check(self, name: &StreamName) -> Result<()> {
+        match self {
+            Self::Throughout(latest) => Err(Error::corrupt(
+                name,
+                "the latest word",
+                format!("{latest:#x}"),
+            )),
+            Self::Unknown | Self::Not => Ok(()),
+        }
     }
 }
 

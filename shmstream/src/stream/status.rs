@@ -12,6 +12,7 @@ use super::dynamic::DynStream;
 use super::file::read_header;
 use super::frame::FrameInfo;
 use super::handle::{EXPORTER, Handle, Link};
+use super::observer::Damage;
 use super::typed::Stream;
 use crate::error::{Error, Result};
 use crate::gpu::DeviceInfo;
@@ -221,7 +222,7 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`], [`Error::Os`].
+    /// [`Error::Forked`], [`Error::Corrupt`], [`Error::Os`].
     pub fn status(&self) -> Result<Status> {
         self.participant().0.status()
     }
@@ -232,7 +233,7 @@ impl DynStream {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`], [`Error::Os`].
+    /// [`Error::Forked`], [`Error::Corrupt`], [`Error::Os`].
     pub fn status(&self) -> Result<Status> {
         self.handle.status()
     }
@@ -312,7 +313,7 @@ impl<F: AsFd> Look<'_, F> {
             creator_pid: origin.creator_pid,
             creator_uid: origin.creator_uid,
             count: sight.count(),
-            latest: latest(sight),
+            latest: latest(name, sight)?,
             publisher: publisher_row.and_then(pid),
             lock_holder: holder.and_then(pid),
             facts: Facts {
@@ -378,16 +379,24 @@ impl Participant {
     }
 }
 
-/// Returns the header of the latest frame.
-pub(super) fn latest(sight: Sight<'_>) -> Option<FrameInfo> {
+/// Returns the header of the latest frame; none too if writers are too fast for a look.
+pub(super) fn latest(name: &StreamName, sight: Sight<'_>) -> Result<Option<FrameInfo>> {
+    let mut damaged = Damage::default();
     // A frame that is overwritten under the eyes is followed by another.
-    (0..LOOKS).find_map(|_| match sight.look() {
-        Ok(None) => Some(None),
-        Ok(Some(seen)) if sight.is_still(seen) => {
-            Some(Some(FrameInfo::new(seen.count, seen.frame, 0)))
+    for _ in 0..LOOKS {
+        match sight.look() {
+            Ok(None) => return Ok(None),
+            Ok(Some(seen)) => {
+                damaged.is_not();
+                if sight.is_still(seen) {
+                    return Ok(Some(FrameInfo::new(seen.count, seen.frame, 0)));
+                }
+            }
+            Err(word) => damaged.seems(word),
         }
-        _ => None,
-    })?
+    }
+    damaged.check(name)?;
+    Ok(None)
 }
 
 impl From<Standing> for Link {

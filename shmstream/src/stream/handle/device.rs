@@ -92,7 +92,7 @@ impl Handle {
     /// Returns the header of the latest frame, which counts as seen, or `None` before the first.
     pub(crate) fn look_at_latest(&self) -> Result<Option<FrameInfo>> {
         self.check_fork()?;
-        let Some(info) = latest(Sight::new(self.control())) else {
+        let Some(info) = latest(self.name(), Sight::new(self.control()))? else {
             return Ok(None);
         };
         Ok(Some(self.pass_over(info)))
