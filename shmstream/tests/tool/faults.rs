@@ -1,7 +1,7 @@
 //! Streams that cannot be looked into: each reason has its exit code and its words.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -68,6 +68,20 @@ fn damaged() {
     drop(stream);
     fs::write(name.path(), b"SHMSTRM\n").unwrap();
     refused(&name.0, 5, "damaged");
+}
+
+#[test]
+fn damaged_in_the_latest_word() {
+    let name = Name::new("latest");
+    let stream = Stream::<f32, 4>::create(&name).unwrap();
+    stream.write(&[1.0; 4]).unwrap();
+    // The first word of the control block: frame 7 in slot 3, which does not hold it.
+    scribble(&name, 4096, &(7_u64 << 6 | 3).to_ne_bytes());
+    refused(&name.0, 5, "the latest word holds 0x1c3");
+    let list = Run::new(&["list", "--json"]).exits(0).json();
+    let list = list.as_array().unwrap();
+    let found = list.iter().find(|entry| entry["name"] == name.0).unwrap();
+    assert_eq!(found["state"], "damaged");
 }
 
 #[test]
@@ -143,6 +157,20 @@ fn purge_leaves_other_users_streams_alone() {
     let outcome = run.exits(0).json();
     assert_eq!(outcome["unlinked"].as_array().map(Vec::len), Some(0));
     assert!(dir.file("theirs").exists());
+}
+
+#[test]
+fn leftovers_are_this_users() {
+    if !geteuid().is_root() {
+        return skip("leftovers_are_this_users", "needs root");
+    }
+    let dir = Dir::new();
+    dir.create(&["theirs"]);
+    chown(dir.file("theirs"), Some(NOBODY), Some(NOBODY)).unwrap();
+    let report = dir.tool(&["doctor", "--json"]).json();
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|one| one["check"] == "leftovers");
+    assert_eq!(found.unwrap()["verdict"], "ok", "{report}");
 }
 
 #[test]

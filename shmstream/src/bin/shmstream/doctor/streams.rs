@@ -1,5 +1,6 @@
 //! The streams that are there: which nobody uses, and which nobody can.
 
+use rustix::process::geteuid;
 use shmstream::{Error, Status, StreamName};
 
 use super::Finding;
@@ -70,12 +71,21 @@ fn total(streams: &Streams) -> Finding {
 
 fn leftover(streams: &[Status]) -> Finding {
     const CHECK: &str = "leftovers";
-    let unused: Vec<_> = streams.iter().filter(|status| !is_used(status)).collect();
-    if streams.is_empty() {
+    // Others' leftovers are theirs to purge.
+    let user = geteuid().as_raw();
+    let mut ours = streams
+        .iter()
+        .filter(|status| status.owner == user)
+        .peekable();
+    if ours.peek().is_none() {
         return Finding::ok(CHECK, "none");
     }
+    let unused: Vec<_> = ours.filter(|status| !is_used(status)).collect();
     if unused.is_empty() {
-        return Finding::ok(CHECK, "none: every stream has a live participant");
+        return Finding::ok(
+            CHECK,
+            "none: every stream of this user has a live participant",
+        );
     }
     let size: u64 = unused.iter().map(|status| status.file_size).sum();
     let names: Vec<_> = unused
@@ -88,7 +98,7 @@ fn leftover(streams: &[Status]) -> Finding {
         units::bytes(size),
         units::abridged(&names)
     );
-    let advice = "`shmstream purge` unlinks those of this user, if nobody needs their last frames";
+    let advice = "`shmstream purge` unlinks them, if nobody needs their last frames";
     let figures = [("streams", unused.len() as u64), ("bytes", size)];
     Finding::warn(CHECK, found, advice).with(figures)
 }
