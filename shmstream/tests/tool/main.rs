@@ -1,8 +1,10 @@
 //! The program `shmstream`, as a shell sees it: output, exit codes, and that looking leaves no trace.
 
 mod changing;
+mod damage;
 mod faults;
 mod looking;
+mod mutated;
 mod support;
 mod terminal;
 mod watching;

@@ -4,6 +4,8 @@
 //! the program ends. `value` decodes frames by their schema.
 
 mod cli;
+#[cfg(test)]
+mod damaged;
 mod doctor;
 mod dump;
 mod failure;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     }
     .write_global();
     let mut out = Output::new();
-    let result = run(cli.command, &mut out);
+    let result = run(&cli.command, &mut out);
     // What was found before a failure is worth reading.
     let flushed = out.flush().map_err(Failure::from);
     match result.and(flushed) {
@@ -56,20 +58,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, out: &mut Output) -> Result<(), Failure> {
+fn run(command: &Command, out: &mut Output) -> Result<(), Failure> {
     match command {
-        Command::List(options) => list::run(&options, out),
-        Command::Info(options) => info::run(&options, out),
-        Command::Watch(options) => watch::run(&options, out),
-        Command::Dump(options) => dump::run(&options, out),
-        Command::Unlink(options) => remove::unlink(&options, out),
-        Command::Purge(options) => remove::purge(options, out),
-        Command::Apply(options) => manifest::apply(&options, out),
-        Command::Check(options) => manifest::check(&options, out),
-        Command::Doctor(json) => doctor::run(json, out),
+        Command::List(options) => list::run(options, out),
+        Command::Info(options) => info::run(options, out),
+        Command::Watch(options) => watch::run(options, out),
+        Command::Dump(options) => dump::run(options, out),
+        Command::Unlink(options) => remove::unlink(options, out),
+        Command::Purge(options) => remove::purge(*options, out),
+        Command::Apply(options) => manifest::apply(options, out),
+        Command::Check(options) => manifest::check(options, out),
+        Command::Doctor(json) => doctor::run(*json, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "shmstream", &mut script);
+            clap_complete::generate(*shell, &mut Cli::command(), "shmstream", &mut script);
             Ok(out.write_all(&script)?)
         }
     }

@@ -10,7 +10,7 @@ use crate::style;
 
 /// The standard output, buffered; what is left is written by `flush`.
 pub(crate) struct Output {
-    out: BufWriter<anstream::Stdout>,
+    out: BufWriter<Box<dyn Write>>,
     /// Of the terminal, if it is one.
     width: Option<usize>,
 }
@@ -20,12 +20,21 @@ impl Output {
         let terminal = io::stdout().is_terminal();
         let width = terminal_size::terminal_size_of(io::stdout());
         Self {
-            out: BufWriter::new(anstream::stdout()),
+            out: BufWriter::new(Box::new(anstream::stdout())),
             width: width
                 .filter(|_| terminal)
                 .map(|(width, _)| width.0.into())
                 // A pseudo-terminal without a size.
                 .filter(|&width| width > 0),
+        }
+    }
+
+    /// Has a test take what is written.
+    #[cfg(test)]
+    pub(crate) fn to(out: impl Write + 'static) -> Self {
+        Self {
+            out: BufWriter::new(Box::new(out)),
+            width: None,
         }
     }
 
