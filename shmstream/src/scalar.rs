@@ -157,3 +157,6 @@ impl serde::Serialize for Scalar {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
