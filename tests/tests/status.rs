@@ -1,5 +1,7 @@
 //! What a stream looks like from outside.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use shmstream::{Error, Link, Producer, Start, Status, Stream, stat};
@@ -255,4 +257,23 @@ fn refuses_what_is_no_stream() {
     let name = Name::new("foreign");
     std::fs::write(name.path(), "no stream").unwrap();
     assert!(matches!(stat(&name), Err(Error::Foreign { .. })));
+}
+
+#[test]
+fn a_damaged_latest_word_is_told() {
+    let name = Name::new("latest");
+    let stream = Number::create(&name).unwrap();
+    stream.write(&[1]).unwrap();
+    let observer = Number::observe(&name).unwrap();
+    // The first word of the control block: frame 7 in a slot that does not hold it.
+    let file = OpenOptions::new().write(true).open(stream.path()).unwrap();
+    file.write_all_at(&(7_u64 << 6 | 3).to_ne_bytes(), 4096)
+        .unwrap();
+    for looked in [stat(&name), stream.status(), observer.status()] {
+        let error = looked.expect_err("damaged");
+        assert!(matches!(&error, Error::Corrupt { field, .. } if *field == "the latest word"));
+        assert!(error.to_string().contains("0x1c3"), "{error}");
+    }
+    stream.write(&[2]).unwrap();
+    assert_eq!(stat(&name).unwrap().count, 8, "a writer goes on");
 }

@@ -156,7 +156,7 @@ impl HostHandle {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`].
+    /// [`Error::Forked`]; [`Error::Corrupt`] when a process scribbled over the shared words.
     pub fn latest(&self) -> Result<Option<FrameInfo>> {
         self.handle.look_at_latest()
     }
