@@ -90,6 +90,8 @@ pub mod docs {
     pub mod gpu {}
     #[doc = include_str!("../docs/limitations.md")]
     pub mod limitations {}
+    #[doc = include_str!("../docs/performance.md")]
+    pub mod performance {}
     #[doc = include_str!("../docs/protocol.md")]
     pub mod protocol {}
     #[doc = include_str!("../docs/reliability.md")]
