@@ -124,7 +124,7 @@ fn compare(arguments: &Arguments, cores: Cores) -> Outcome<()> {
             env!("CARGO_MANIFEST_DIR"),
             "/../shmstream/docs/performance.md"
         );
-        report::publish(Path::new(page), &machine, &figures)?;
+        report::publish(Path::new(page), arguments.quick, &machine, &figures)?;
     }
     Ok(())
 }

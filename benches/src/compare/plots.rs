@@ -312,7 +312,7 @@ fn duration(figure: &Figure) -> Bar {
         name: figure.contender.name.to_owned(),
         value: summary.typical,
         whisker: Some(summary.p99),
-        label: Time(summary.typical).to_string(),
+        label: format!("{}, 99 %: {}", Time(summary.typical), Time(summary.p99)),
         color: palette::color(figure.contender),
     }
 }

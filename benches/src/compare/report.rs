@@ -37,7 +37,12 @@ pub(crate) fn write_all(
 }
 
 /// Puts the targets into a page, between two marks.
-pub(crate) fn publish(page: &Path, machine: &Machine, figures: &Figures) -> Outcome<()> {
+pub(crate) fn publish(
+    page: &Path,
+    quick: bool,
+    machine: &Machine,
+    figures: &Figures,
+) -> Outcome<()> {
     const BEGIN: &str = "<!-- results: written by `compare --publish` -->\n";
     const END: &str = "<!-- end of results -->";
     let text = std::fs::read_to_string(page)?;
@@ -48,8 +53,17 @@ pub(crate) fn publish(page: &Path, machine: &Machine, figures: &Figures) -> Outc
     let (before, after) = parts.ok_or("the page has no marks to write between")?;
     let machine = machine.markdown();
     let table = targets(&verdicts(figures));
-    let text = format!("{before}{BEGIN}\n{machine}\n{table}\n{END}{after}");
+    let caveat = caveat(quick);
+    let text = format!("{before}{BEGIN}\n{caveat}{machine}\n{table}\n{END}{after}");
     Ok(write(page, text)?)
+}
+
+const fn caveat(quick: bool) -> &'static str {
+    if quick {
+        "A quick run: its figures are rough.\n\n"
+    } else {
+        ""
+    }
 }
 
 /// The same figures for programs. Durations are in nanoseconds.
@@ -96,10 +110,7 @@ impl<'a> Json<'a> {
 }
 
 fn markdown(quick: bool, machine: &Machine, figures: &Figures, verdicts: &[Verdict]) -> String {
-    let mut text = String::from("# Comparison\n\n");
-    if quick {
-        text.push_str("A quick run: its figures are rough.\n\n");
-    }
+    let mut text = format!("# Comparison\n\n{}", caveat(quick));
     text.push_str(&machine.markdown());
     text.push_str(
         "\nDurations are medians of interleaved rounds: the median of the rounds' medians, with the \

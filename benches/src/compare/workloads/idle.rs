@@ -36,7 +36,8 @@ pub(crate) fn idle(effort: Effort, figures: &mut Figures) {
             Err(error) => leave_out(kind, &*error, figures),
         }
     }
-    let time = Duration::from_millis(effort.milliseconds * 20);
+    // Long, since the one wake-up at the end counts as well.
+    let time = Duration::from_millis(effort.milliseconds * 100);
     std::thread::sleep(time);
     for (kind, mut waiter) in waiting {
         match waiter.stop() {
