@@ -2,7 +2,7 @@
 //! holds nobody else up.
 
 #[path = "cuda/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test uses a part")]
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,7 @@
 //! Streams on a GPU in a process without one: what they are, their frames' headers, their lock.
 
 #[path = "cuda/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test uses a part")]
 mod support;
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Streams on a GPU that are mirrored on the host, and what host streams make of streams on a GPU.
 
 #[path = "cuda/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test uses a part")]
 mod support;
 
 use shmstream::cuda::{CudaStream, Mirrored};

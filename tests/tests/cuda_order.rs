@@ -1,7 +1,7 @@
 //! Every frame of a stream on a GPU, in order.
 
 #[path = "cuda/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test uses a part")]
 mod support;
 
 use std::time::Duration;

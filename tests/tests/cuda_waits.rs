@@ -1,7 +1,7 @@
 //! Waiting for frames, slots and locks of streams on a GPU.
 
 #[path = "cuda/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test uses a part")]
 mod support;
 
 use std::sync::Arc;

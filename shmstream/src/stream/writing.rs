@@ -14,7 +14,8 @@ use crate::write_lock::Patience;
 /// Writing.
 ///
 /// Every write takes the write lock, unless this thread holds it; so any number of processes and
-/// threads may write. Taking it costs two system calls, which [`lock`](Stream::lock) saves.
+/// threads may write. Taking it and giving it back costs three system calls, which
+/// [`lock`](Stream::lock) saves.
 impl<T: Pod, const N: usize> Stream<T, N> {
     /// Publishes a copy of a frame with frame_id 0, and returns its count.
     ///
