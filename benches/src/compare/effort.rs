@@ -7,7 +7,7 @@ pub(crate) struct Effort {
     pub(crate) rounds: usize,
     /// Exchanges of two processes that poll.
     pub(crate) exchanges: u64,
-    /// Exchanges of two processes that sleep.
+    /// Frames for a process that sleeps.
     pub(crate) wakes: u64,
     /// Batches of publishes.
     pub(crate) batches: u64,
@@ -22,7 +22,7 @@ impl Effort {
     pub(crate) const FULL: Self = Self {
         rounds: 25,
         exchanges: 20_000,
-        wakes: 2_000,
+        wakes: 500,
         batches: 500,
         milliseconds: 100,
         populations: &[10, 1_000, 10_000],
@@ -32,7 +32,7 @@ impl Effort {
     pub(crate) const QUICK: Self = Self {
         rounds: 5,
         exchanges: 2_000,
-        wakes: 200,
+        wakes: 100,
         batches: 50,
         milliseconds: 10,
         populations: &[10, 1_000],

@@ -184,14 +184,15 @@ const SECTIONS: [Section; 8] = [
     Section {
         workload: Workload::Wake,
         title: "Blocked wake-up",
-        words: "The same with both processes asleep in the kernel until they are answered.",
+        words: "The age of a frame when somebody has it who was asleep in the kernel: it carries the time at which it \
+                was sent, after 200 µs in which nothing was.",
         plots: &["wake"],
         extra: None,
     },
     Section {
         workload: Workload::Task,
         title: "Tasks",
-        words: "The same with a tokio task that awaits each frame.",
+        words: "The same with a tokio task that awaits each frame, its thread asleep.",
         plots: &[],
         extra: None,
     },

@@ -119,6 +119,20 @@ impl Words {
         // SAFETY: as above; 8 is a multiple of the alignment, and the word does not overlap the other.
         unsafe { AtomicU32::from_ptr(word.cast()) }
     }
+
+    /// A line of eight words, on a pair of lines of its own. There are two.
+    #[inline]
+    pub(crate) fn line(&self, number: u64) -> &[AtomicU64; 8] {
+        let line = self
+            .map
+            .as_mut_ptr()
+            .wrapping_add(if number.is_multiple_of(2) { 1024 } else { 2048 });
+        // SAFETY: the reference asks for
+        // - alignment: a mapping begins on a page, and the offsets are multiples of 8;
+        // - validity while it lives: 64 bytes from either lie in the mapping (invariant), which it borrows;
+        // - no access that is not atomic meanwhile: as above; a fresh file is zeros, which atomics may be.
+        unsafe { &*line.cast() }
+    }
 }
 
 impl Drop for Words {

@@ -77,7 +77,7 @@ pub(crate) fn verdicts(figures: &Figures) -> Vec<Verdict> {
     products(figures, &mut add);
     for contender in ["shmstream, wait", "shmstream, tokio"] {
         let fact = figures.fact(Workload::Idle, idle::CASE, contender);
-        let floor = figures.fact(Workload::Idle, idle::CASE, "bare futex");
+        let floor = figures.fact(Workload::Idle, idle::CASE, "bare futex, 100 ms at a time");
         add(fact.map(|fact| idle_time(fact, floor)));
     }
     let overhead = figures.fact(Workload::Growth, growth::OVERHEAD, "shmstream");
@@ -120,7 +120,7 @@ fn latencies(figures: &Figures, add: &mut impl FnMut(Option<Verdict>)) {
                 (&case, "shmstream"),
                 (&case, against),
                 Goal::Within(goal),
-                Some((&case, "bare atomic")),
+                Some((&case, "a word, then a line, timed")),
             ));
         }
     }

@@ -38,17 +38,22 @@ const BAR: i32 = 20;
 const GAP: i32 = 26;
 const TOP: i32 = 60;
 const BOTTOM: i32 = 66;
-const RIGHT: i32 = 30;
+const RIGHT: i32 = 20;
+/// The least that is left for the bars.
+const AXIS: i32 = 420;
 /// Of a letter, about.
 const LETTER: f64 = 7.2;
 
 impl Bars {
     pub(super) fn draw(&self, path: &Path, caption: &str) -> Outcome<()> {
-        let left = self.names_width();
+        let left = 30 + self.longest(|bar| &bar.name);
+        // A label stands to the right of its bar, and the longest may stand beside the longest bar.
+        let labels = self.longest(|bar| &bar.label) + RIGHT;
+        let width = i32::try_from(WIDTH)?.max(left + AXIS + labels);
+        let right = width - labels;
         let frame = Frame {
             left,
-            // The longest label stands to the right of its bar.
-            right: i32::try_from(WIDTH)? - RIGHT,
+            right,
             range: self.range(),
             logarithmic: self.logarithmic,
         };
@@ -56,7 +61,7 @@ impl Bars {
         let rows = i32::try_from(rows)?;
         let groups = i32::try_from(self.groups.len())?;
         let bottom = TOP + rows * BAR + groups * GAP;
-        let size = (WIDTH, u32::try_from(bottom + BOTTOM)?);
+        let size = (u32::try_from(width)?, u32::try_from(bottom + BOTTOM)?);
         let area = SVGBackend::new(path, size).into_drawing_area();
         area.fill(&WHITE)?;
         let title = ("sans-serif", 20).into_font().color(&INK);
@@ -83,10 +88,11 @@ impl Bars {
         Ok(())
     }
 
-    fn names_width(&self) -> i32 {
+    /// Returns the width of the longest text of any bar.
+    fn longest(&self, text: impl Fn(&Bar) -> &str) -> i32 {
         let bars = self.groups.iter().flat_map(|group| &group.bars);
-        let longest = bars.map(|bar| bar.name.chars().count()).max().unwrap_or(0);
-        30 + pixels(longest)
+        let letters = bars.map(|bar| text(bar).chars().count());
+        pixels(letters.max().unwrap_or(0))
     }
 
     /// Returns the values at both ends of the axis.
@@ -95,11 +101,10 @@ impl Bars {
         let ends = bars().map(|bar| bar.whisker.unwrap_or(bar.value).max(bar.value));
         let most = ends.fold(f64::MIN_POSITIVE, f64::max);
         if !self.logarithmic {
-            return (0.0, most * 1.25);
+            return (0.0, most * 1.02);
         }
         let least = bars().map(|bar| bar.value).fold(f64::INFINITY, f64::min);
-        // Room for the label of the longest bar.
-        (least.min(self.mark.unwrap_or(least)) / 2.0, most * 8.0)
+        (least.min(self.mark.unwrap_or(least)) / 2.0, most * 1.2)
     }
 
     fn draw_axis(&self, area: &Area<'_>, frame: &Frame, bottom: i32) -> Outcome<()> {

@@ -26,8 +26,12 @@ use crate::contender::Contender;
 pub(crate) enum Kind {
     /// One word in shared memory, and nothing else.
     Atomic,
-    /// One word in shared memory, and a futex to sleep on.
+    /// One word in shared memory that says which of two lines to read; and that with a look at the clock.
+    Lines,
+    LinesTimed,
+    /// One word in shared memory, and a futex to sleep on; and that with a look ten times a second.
     Futex,
+    FutexLight,
     /// A named pipe, awaited by a task.
     Pipe,
     /// A stream: polled, slept on, awaited by a task.
@@ -47,7 +51,10 @@ impl Kind {
     pub(crate) const fn contender(self) -> Contender {
         match self {
             Self::Atomic => Contender::floor("bare atomic"),
+            Self::Lines => Contender::floor("a word, then a line"),
+            Self::LinesTimed => Contender::floor("a word, then a line, timed"),
             Self::Futex => Contender::floor("bare futex"),
+            Self::FutexLight => Contender::floor("bare futex, 100 ms at a time"),
             Self::Pipe => Contender::floor("named pipe, tokio"),
             Self::Shmstream => Contender::shmstream("shmstream"),
             Self::ShmstreamWait => Contender::shmstream("shmstream, wait"),
@@ -115,7 +122,10 @@ pub(crate) trait Visitor {
 pub(crate) fn visit<V: Visitor>(kind: Kind, len: usize, visitor: V) -> Outcome<V::Output> {
     match kind {
         Kind::Atomic => visitor.visit::<floor::Atomic>(),
-        Kind::Futex => visitor.visit::<floor::Futex>(),
+        Kind::Lines => visitor.visit::<floor::Lines<floor::Bare>>(),
+        Kind::LinesTimed => visitor.visit::<floor::Lines<floor::Timed>>(),
+        Kind::Futex => visitor.visit::<floor::Futex<floor::Sound>>(),
+        Kind::FutexLight => visitor.visit::<floor::Futex<floor::Light>>(),
         Kind::Pipe => visitor.visit::<pipe::Pipe>(),
         Kind::Shmstream => streams::visit::<streams::Poll, V>(len, visitor),
         Kind::ShmstreamWait => streams::visit::<streams::Wait, V>(len, visitor),

@@ -17,8 +17,9 @@ use crate::transports::{Inlet, Kind, Outlet, Send, Transport, Visitor, visit};
 pub(crate) const ROLE: &str = "wait";
 
 const LEN: usize = SIZES[1];
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::Futex,
+    Kind::FutexLight,
     Kind::ShmstreamWait,
     Kind::ShmstreamAsync,
     Kind::Pipe,

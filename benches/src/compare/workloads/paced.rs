@@ -134,7 +134,7 @@ impl<T: Transport> Reader for Attached<T> {
 }
 
 /// Returns the time of the clock that all processes share, in nanoseconds.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let time = Duration::try_from(now).expect("a clock that does not go back");
     u64::try_from(time.as_nanos()).expect("less than 584 years")
