@@ -203,7 +203,7 @@ fn kill_throughout<S>(operation: &str, prepare: impl Fn(&Name) -> S, check: impl
     let all = kill_behind(usize::MAX);
     assert!(all > 100, "an operation of {all} instructions");
     let kills = std::env::var("SHMSTREAM_STEPS").ok();
-    let kills = kills.map_or(40, |kills| kills.parse().expect("a number of instructions"));
+    let kills = kills.map_or(10, |kills| kills.parse().expect("a number of instructions"));
     let mut dice = Dice::new(u64::from(std::process::id()) ^ 0xabcd);
     for i in 0..kills {
         // One in each of as many equal parts.
