@@ -20,6 +20,9 @@ fn child_entry() {
         ("temporary", temporary),
         ("orphan", orphan),
         ("exec", exec),
+        ("exec_with_all", exec_with_all),
+        ("reused", reused),
+        ("in_their_place", in_their_place),
         ("hold_lock", hold_lock),
     ]);
 }
@@ -355,6 +358,84 @@ fn exec(arguments: &[String]) {
 #[test]
 fn a_program_started_by_a_participant_holds_nothing() {
     freed_by_death("exec");
+}
+
+/// Starts a program, with one handle of each making.
+fn exec_with_all(arguments: &[String]) {
+    let stream = Counter::open(&arguments[0]).unwrap();
+    let _clone = stream.try_clone().unwrap();
+    let _created = Counter::temporary().unwrap();
+    let _observer = Counter::observe(&arguments[0]).unwrap();
+    let _frames = stream.subscribe(Start::New).unwrap();
+    // What it shows of its own descriptors: the streams of a test lie where streams lie.
+    let shown = Command::new("ls").args(["-l", "/proc/self/fd"]).output();
+    let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+    let here = shmstream_tests::directory();
+    let streams = || {
+        shown
+            .lines()
+            .filter(|line| line.contains(here.to_str().unwrap()))
+    };
+    assert_eq!(streams().count(), 0, "{shown}");
+    assert!(shown.lines().count() > 3, "{shown}");
+}
+
+#[test]
+fn a_program_that_is_started_has_no_streams_file() {
+    let name = Name::new("exec-all");
+    let _stream = Counter::builder(&name).observers(true).create().unwrap();
+    Child::spawn("exec_with_all", &[&name]).finish();
+}
+
+/// Closes handles, opens files that get their descriptors, and forks.
+fn reused(arguments: &[String]) {
+    let handles = [(); 3].map(|()| Counter::open(&arguments[0]).unwrap());
+    drop(handles);
+    let file = std::env::current_exe().unwrap();
+    let files: Vec<_> = (0..6)
+        .map(|_| std::fs::File::open(&file).unwrap())
+        .collect();
+    match fork() {
+        None => end_child(|| {
+            for mut file in files {
+                let mut start = [0; 4];
+                std::io::Read::read_exact(&mut file, &mut start).unwrap();
+                assert_eq!(&start, b"\x7fELF");
+            }
+        }),
+        Some(child) => reap(child),
+    }
+}
+
+#[test]
+fn a_forked_child_keeps_files_with_the_numbers_of_closed_handles() {
+    let name = Name::new("reused");
+    let _stream = Counter::create(&name).unwrap();
+    Child::spawn("reused", &[&name]).finish();
+}
+
+/// In a forked child, opens handles where its parent's were, and only then drops those.
+fn in_their_place(arguments: &[String]) {
+    let handles = [(); 4].map(|()| Counter::open(&arguments[0]).unwrap());
+    match fork() {
+        None => end_child(|| {
+            let own = [(); 8].map(|()| Counter::open(&arguments[0]).unwrap());
+            drop(handles);
+            for (number, stream) in (1..).zip(&own) {
+                stream.write(&[number]).unwrap();
+                assert_eq!(*stream.read().unwrap().unwrap(), [number]);
+            }
+        }),
+        Some(child) => reap(child),
+    }
+    assert_eq!(handles[0].write(&[9]).unwrap(), 9);
+}
+
+#[test]
+fn a_forked_child_that_drops_its_parents_handles_keeps_its_own() {
+    let name = Name::new("in-place");
+    let _stream = Counter::builder(&name).participants(16).create().unwrap();
+    Child::spawn("in_their_place", &[&name]).finish();
 }
 
 fn hold_lock(arguments: &[String]) {

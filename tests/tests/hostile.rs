@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use shmstream::{Error, Stream, unlink};
-use shmstream_tests::{Dice, Name};
+use shmstream_tests::{Dice, Name, eventually};
 
 type Byte = Stream<u8, 3>;
 
@@ -134,6 +134,17 @@ fn a_fifo_is_refused_and_holds_nobody_up() {
     mknodat(CWD, name.path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     assert!(fs::metadata(name.path()).unwrap().file_type().is_fifo());
     foreign(&name, "regular file");
+    // Opening one for reading alone is what waits for somebody to write.
+    let path = name.to_string();
+    let onlookers = std::thread::spawn(move || {
+        let observed = Byte::observe(&path).map(drop).unwrap_err();
+        let looked_at = shmstream::stat(&path).map(drop).unwrap_err();
+        [observed, looked_at]
+    });
+    eventually("nobody is held up", || onlookers.is_finished());
+    for error in onlookers.join().unwrap() {
+        assert!(error.to_string().contains("regular file"), "{error}");
+    }
 }
 
 #[test]

@@ -58,6 +58,11 @@ fn victim(arguments: &[String]) {
             let frame = frames.wait().unwrap();
             assert_eq!(*frame, [6; 4]);
         }
+        "begin" => {
+            stop();
+            let frames = stream().subscribe_lossless(Start::Latest).unwrap();
+            tell(frames.wait().unwrap().info().missed);
+        }
         "clone" => {
             stop();
             drop(stream().try_clone().unwrap());
@@ -119,7 +124,28 @@ impl Traced {
 
     /// Lets the victim go on for `steps` instructions, or to its second stop, and kills it. Returns
     /// how many instructions it had.
-    fn run(mut self, steps: usize) -> usize {
+    fn run(self, steps: usize) -> usize {
+        let done = self.step(steps);
+        self.end();
+        done
+    }
+
+    /// Lets the victim go on for `steps` instructions, has something happen, and lets it go on to its
+    /// second stop. Returns what it has told.
+    fn interrupt(self, steps: usize, happen: impl FnOnce()) -> String {
+        let done = self.step(steps);
+        happen();
+        if done == steps {
+            self.ptrace(libc::PTRACE_CONT, 0);
+            assert_eq!(self.stopped(), Some(libc::SIGSTOP));
+        }
+        let told = self.child.line();
+        self.end();
+        told
+    }
+
+    /// Lets the victim go on for `steps` instructions, or to its second stop. Returns how many it had.
+    fn step(&self, steps: usize) -> usize {
         let mut done = 0;
         while done < steps {
             self.ptrace(libc::PTRACE_SINGLESTEP, 0);
@@ -129,12 +155,15 @@ impl Traced {
                 other => panic!("the victim stopped with {other:?} behind {done} instructions"),
             }
         }
+        done
+    }
+
+    fn end(mut self) {
         let pid = rustix::process::Pid::from_raw(self.child.pid().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         // A traced thread is gone when its tracer has seen it end.
         while self.stopped().is_some() {}
         self.child.kill();
-        done
     }
 }
 
@@ -275,6 +304,41 @@ fn a_writer_is_killed_and_a_subscriber_misses_nothing() {
         assert_whole(&stream);
     };
     kill_throughout("write", prepare, check);
+}
+
+/// Not a death: a writer comes round while a subscription begins, behind one instruction in each of many
+/// equal parts of the way.
+#[test]
+fn a_lossless_subscription_misses_nothing_from_its_beginning() {
+    const PART: usize = 30;
+    if !is_traceable("begin") {
+        return;
+    }
+    let begun = |steps| {
+        let name = Name::new("begin");
+        let stream = builder(&name).create().unwrap();
+        stream.write(&[0; 4]).unwrap();
+        let write = || {
+            // Until there is no slot left but those that the victim awaits.
+            for number in 1..8 {
+                if stream.write(&[number; 4]).is_err() {
+                    break;
+                }
+            }
+        };
+        let missed = Traced::start("begin", &name).interrupt(steps, write);
+        assert_eq!(missed, "0", "behind {steps} instructions");
+        stream.count()
+    };
+    // Seven frames fit as long as it awaits none.
+    assert_eq!(begun(0), 8);
+    let registered = (1..)
+        .map(|part| part * PART)
+        .find(|steps| begun(*steps) < 8);
+    // It awaits frames now; a little later it has what it waits for.
+    for part in 1..20 {
+        begun(registered.expect("it registers") + part * PART);
+    }
 }
 
 #[test]

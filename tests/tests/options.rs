@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
 
 use rustix::fs::Mode;
 use shmstream::{Builder, DType, DynStream, Error, Schema, Stream};
@@ -79,6 +80,29 @@ fn options_at_the_ends_of_their_ranges_work() {
         drop(stream);
         Byte::open(&name).unwrap();
     }
+}
+
+#[test]
+fn a_row_that_comes_free_at_once_is_waited_for() {
+    const TRIES: usize = 20;
+    let name = Name::new("soon-free");
+    let stream = Byte::builder(&name).participants(2).create().unwrap();
+    let had = (0..TRIES).filter(|_| {
+        let other = Byte::open(&name).unwrap();
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(3));
+            drop(other);
+        });
+        let row = stream.try_clone();
+        leaving.join().unwrap();
+        match row {
+            Ok(_) => true,
+            Err(Error::TooManyParticipants { .. }) => false,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    // Machines are busy, and the one that leaves may be late.
+    assert!(had.count() > TRIES / 2);
 }
 
 #[test]

@@ -16,7 +16,9 @@ fn child_entry() {
     play(&[
         ("hold_frames", hold_frames),
         ("hold_lock", hold_lock),
+        ("try_lock", try_lock),
         ("add", add),
+        ("write_when_told", write_when_told),
     ]);
 }
 
@@ -191,6 +193,32 @@ fn the_lock_keeps_other_processes_out() {
     assert!(waiter.join().unwrap(), "woken by the release");
     assert!(stream.try_lock().unwrap().is_some());
     assert_eq!(stream.lock_holder(), None);
+}
+
+/// Tells for each line whether the write lock is free.
+fn try_lock(arguments: &[String]) {
+    let stream = Counter::open(&arguments[0]).unwrap();
+    loop {
+        let free = stream.try_lock().unwrap().is_some();
+        tell(if free { "free" } else { "held" });
+        let _ = hear();
+    }
+}
+
+#[test]
+fn a_lock_that_was_tried_for_is_held_like_any_other() {
+    let name = Name::new("tried");
+    let stream = Counter::create(&name).unwrap();
+    let tried = stream.try_lock().unwrap().expect("nobody has it");
+    let mut child = Child::spawn("try_lock", &[&name]);
+    child.expect("held");
+    drop(tried);
+    child.say("again");
+    child.expect("free");
+    let waited = stream.lock_timeout(SHORT).unwrap().expect("nobody has it");
+    child.say("again");
+    child.expect("held");
+    drop(waited);
 }
 
 /// Adds one to the latest value under the lock, many times.
@@ -375,4 +403,63 @@ fn a_slot_claimed_ahead_is_used_or_free_again() {
         assert!(matches!(other.loan(), Err(Error::NoFreeSlot { .. })));
         drop(loans);
     }
+}
+
+/// Writes a frame for each line.
+fn write_when_told(arguments: &[String]) {
+    let stream = Counter::open(&arguments[0]).unwrap();
+    loop {
+        tell("ready");
+        let value = hear().parse().unwrap();
+        stream.write(&[value]).unwrap();
+    }
+}
+
+#[test]
+fn a_slot_claimed_ahead_is_forgotten_with_the_lock() {
+    let name = Name::new("forgotten");
+    let stream = Counter::builder(&name).slots(3).create().unwrap();
+    let mut other = Child::spawn("write_when_told", &[&name]);
+    other.expect("ready");
+    for i in 0..20 {
+        let writer = stream.lock().unwrap();
+        writer.write(&[3 * i]).unwrap();
+        drop(writer);
+        // Into the slot that was ready for the next frame, as likely as not.
+        other.say(3 * i + 1);
+        other.expect("ready");
+        let held = stream.read().unwrap().unwrap();
+        assert_eq!(*held, [3 * i + 1]);
+        let writer = stream.lock().unwrap();
+        writer.write(&[3 * i + 2]).unwrap();
+        assert_eq!(*held, [3 * i + 1], "a frame changed in a reader's hands");
+        assert_eq!(*writer.read().unwrap().unwrap(), [3 * i + 2]);
+    }
+}
+
+#[test]
+fn each_frame_written_under_one_lock_has_its_own_slot() {
+    let stream = Counter::temporary().unwrap();
+    let writer = stream.lock().unwrap();
+    for i in 0..10 {
+        // With nobody in the way there is a slot ready for each frame but the first ones.
+        for value in 4 * i..4 * i + 3 {
+            writer.write(&[value]).unwrap();
+        }
+        let held = stream.read().unwrap().unwrap();
+        writer.write(&[4 * i + 3]).unwrap();
+        assert_eq!(*held, [4 * i + 2], "the next frame went into its slot");
+        assert_eq!(*stream.read().unwrap().unwrap(), [4 * i + 3]);
+    }
+}
+
+#[test]
+fn loans_that_are_dropped_under_a_lock_can_be_had_again() {
+    let stream = Counter::temporary().unwrap();
+    let writer = stream.lock().unwrap();
+    writer.write(&[1]).unwrap();
+    for _ in 0..20 {
+        drop(writer.loan().expect("the slot of the loan before"));
+    }
+    assert_eq!(writer.write(&[2]).unwrap(), 2);
 }

@@ -66,7 +66,11 @@ impl Block {
         let slot = control.claim(0)?;
         let count = control.count() + 1;
         self.fill(slot, count);
-        assert_eq!(control.publish(slot, FrameWords::default()), count);
+        let frame = FrameWords {
+            frame_id: count,
+            ..FrameWords::default()
+        };
+        assert_eq!(control.publish(slot, frame), count);
         Ok(count)
     }
 
@@ -85,6 +89,8 @@ impl Block {
             unsafe { *payload }
         });
         assert_eq!(payload, pinned.count, "a torn frame");
+        let id = pinned.frame.frame_id;
+        assert_eq!(id, pinned.count, "the header of another frame");
     }
 
     /// What a reader of the latest frame does.

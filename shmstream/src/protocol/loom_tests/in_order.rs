@@ -72,6 +72,8 @@ impl Cursor {
         let count = block.control().count();
         assert_eq!(self.next, count + 1, "frames left unread");
         assert_eq!(self.read + self.missed.len() as u64, count + 1 - start);
+        let pinned = block.control().pins(self.pins.row());
+        assert_eq!(pinned, 0, "a pin for no guard");
         // Nobody promises the others a frame whose slot they saw marked, and that was then restored.
         if self.lossless {
             let there = |&count: &u64| block.keeps(count);

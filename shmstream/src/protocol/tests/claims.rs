@@ -146,3 +146,45 @@ fn a_frame_that_is_nowhere_is_damage() {
         .store(latest, Ordering::Relaxed);
     assert_eq!(Sight::new(control).look(), Err(latest));
 }
+
+#[test]
+fn who_awaits_nothing_passes_by_a_frame_whose_slot_is_marked() {
+    let block = Block::new(4, 1);
+    let control = block.control_with(keeping(3));
+    control.attach(0, 1);
+    let pins = Pins::new(0);
+    let (oldest, _) = publish(control);
+    publish(control);
+    publish(control);
+    // A writer died with the mark set; only who awaits the frame waits until it is back.
+    let state = &block.slots[oldest].state;
+    state.store(state.load(Ordering::Relaxed) | 1, Ordering::Relaxed);
+    assert_eq!(next(control, &pins, 1), Some(2));
+    control.begin_to_await(&pins, 1);
+    assert_eq!(control.pin_next(&pins, 1, 0), Ok(Next::Unsettled));
+}
+
+#[test]
+fn in_order_there_is_nothing_before_the_first_frame_either() {
+    let block = Block::new(3, 1);
+    let control = block.control();
+    control.attach(0, 1);
+    for next in [0, 1] {
+        let found = control.pin_next(&Pins::new(0), next, 0);
+        assert_eq!(found, Ok(Next::NotYet));
+    }
+}
+
+#[test]
+fn a_guard_that_goes_leaves_the_other_slots_pinned() {
+    let block = Block::new(3, 1);
+    let control = block.control();
+    control.attach(0, 1);
+    let pins = Pins::new(0);
+    let [first, second] = [(); 2].map(|()| {
+        publish(control);
+        control.pin_latest(&pins).unwrap().unwrap().slot
+    });
+    assert!(pins.remove(control, first));
+    assert_eq!(control.pins(0), 1 << second);
+}
