@@ -62,6 +62,9 @@ fn victim(arguments: &[String]) {
             stop();
             let frames = stream().subscribe_lossless(Start::Latest).unwrap();
             tell(frames.wait().unwrap().info().missed);
+            // Still subscribed.
+            stop();
+            return;
         }
         "clone" => {
             stop();
@@ -306,38 +309,42 @@ fn a_writer_is_killed_and_a_subscriber_misses_nothing() {
     kill_throughout("write", prepare, check);
 }
 
-/// Not a death: a writer comes round while a subscription begins, behind one instruction in each of many
-/// equal parts of the way.
+/// Not a death: a writer comes round while a subscription begins, a little before and behind the instruction
+/// by which writers know what it awaits.
 #[test]
 fn a_lossless_subscription_misses_nothing_from_its_beginning() {
-    const PART: usize = 30;
+    const PART: usize = 25;
+    const PARTS: usize = 12;
     if !is_traceable("begin") {
         return;
     }
+    // Behind so many instructions, up to seven frames. Returns whether they fit, as they do as long as none
+    // is awaited.
     let begun = |steps| {
         let name = Name::new("begin");
         let stream = builder(&name).create().unwrap();
         stream.write(&[0; 4]).unwrap();
-        let write = || {
-            // Until there is no slot left but those that the victim awaits.
-            for number in 1..8 {
-                if stream.write(&[number; 4]).is_err() {
-                    break;
-                }
-            }
-        };
-        let missed = Traced::start("begin", &name).interrupt(steps, write);
+        let write = || (1..8).all(|number| stream.write(&[number; 4]).is_ok());
+        let mut fit = false;
+        let missed = Traced::start("begin", &name).interrupt(steps, || fit = write());
         assert_eq!(missed, "0", "behind {steps} instructions");
-        stream.count()
+        fit
     };
-    // Seven frames fit as long as it awaits none.
-    assert_eq!(begun(0), 8);
-    let registered = (1..)
-        .map(|part| part * PART)
-        .find(|steps| begun(*steps) < 8);
-    // It awaits frames now; a little later it has what it waits for.
-    for part in 1..20 {
-        begun(registered.expect("it registers") + part * PART);
+    let (mut before, mut after) = (0, 1000);
+    while begun(after) {
+        (before, after) = (after, 2 * after);
+    }
+    while after - before > PART {
+        let middle = before.midpoint(after);
+        if begun(middle) {
+            before = middle;
+        } else {
+            after = middle;
+        }
+    }
+    for part in 1..=PARTS {
+        begun(before.saturating_sub(part * PART));
+        begun(after + part * PART);
     }
 }
 
