@@ -23,6 +23,7 @@ mod watch;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::thread;
@@ -105,8 +106,16 @@ impl Reactor {
             watches: Mutex::default(),
         });
         let its = Arc::clone(&reactor);
+        let (unborn, born) = channel::<()>();
         let thread = thread::Builder::new().name(THREAD.to_owned());
-        thread.spawn(move || its.run()).map_err(Refusal::Thread)?;
+        let run = move || {
+            drop(unborn);
+            its.run();
+        };
+        thread.spawn(run).map_err(Refusal::Thread)?;
+        // The thread asks for memory before it comes to its work, and ends the program where it gets none. So
+        // that is now or never, and not when the caller has gone on and set itself a limit.
+        let _ = born.recv();
         Ok(reactor)
     }
 
