@@ -57,12 +57,19 @@ impl Plan {
         placement == Some(Placement::DeviceOnly)
     }
 
+    /// Returns whether frames are published before the work that fills them is done.
+    pub(crate) fn is_by_event(&self) -> bool {
+        let handover = self.device.as_ref().map(|device| device.handover);
+        handover == Some(Handover::Event)
+    }
+
     /// Returns which slots a writer takes first.
-    pub(crate) const fn turns(&self) -> Turns {
+    pub(crate) fn turns(&self) -> Turns {
         Turns {
             kept: self.history as u64 - 1,
-            // An observer cannot pin, so it gets as much time for its copy as there are slots.
-            all: self.history > 1 || self.observers,
+            // An observer cannot pin, so it gets as much time for its copy as there are slots. And by
+            // event, frames that are complete stay for the case that the writer of newer ones dies.
+            all: self.history > 1 || self.observers || self.is_by_event(),
         }
     }
 }

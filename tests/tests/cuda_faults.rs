@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use shmstream::cuda::{self, CudaStream};
 use shmstream::gpu::{Availability, HostHandle, Problem, availability};
-use shmstream::{Error, Link, stat};
+use shmstream::{Error, Link, Start, stat};
 use shmstream_tests::driver::Driver;
 use shmstream_tests::{Child, DEADLINE, Name, PrivateDir, argument, hear, play, tell};
 use support::{LEN, child, child_with, context, fill, frame_of, value};
@@ -22,6 +22,7 @@ fn child_entry() {
         ("serve_events", serve_events),
         ("lose_writing", lose_writing),
         ("lose_reading", lose_reading),
+        ("lose_following", lose_following),
         ("forks", forks),
         ("open", open),
         ("create_on", create_on),
@@ -204,6 +205,46 @@ fn lose_reading(arguments: &[String]) {
     let _ = hear();
     drop(frame);
     drop(stream);
+    std::process::exit(0);
+}
+
+#[test]
+fn who_misses_nothing_lets_go_when_it_loses_its_context() {
+    let name = Name::new("cuda-lost-follower");
+    let driver = Driver::stand_in();
+    let mut server = served(&driver, &name);
+    let settings = [("STANDIN_FAIL", "cuMemcpyDtoDAsync_v2=lost".to_owned())];
+    let mut loser = child_with(&driver, &settings, "lose_following", &[&name]);
+    loser.expect("follows");
+    for i in 1..=4 {
+        ask(&mut server, "write", &format!("wrote {i}"));
+    }
+    server.say("write");
+    assert!(server.line().contains("lossless"), "all slots are awaited");
+    loser.say("go on");
+    loser.expect("lost");
+    for i in 5..=9 {
+        ask(&mut server, "write", &format!("wrote {i}"));
+    }
+    loser.say("end");
+    loser.finish();
+}
+
+fn lose_following(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let queue = context.new_stream().unwrap();
+    let stream = CudaStream::<i64>::open(&name, &context).unwrap();
+    let frames = stream.subscribe_lossless(Start::New).unwrap();
+    let mut copy = support::empty(&queue);
+    tell("follows");
+    let _ = hear();
+    let frame = frames.read(&queue).unwrap().expect("a frame");
+    assert!(frame.copy_into(&mut copy).is_err());
+    drop(frame);
+    tell("lost");
+    let _ = hear();
+    drop(frames);
     std::process::exit(0);
 }
 

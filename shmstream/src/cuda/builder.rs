@@ -26,9 +26,9 @@ impl<T: GpuPayload> CudaBuilder<T, DeviceOnly> {
     /// Hands frames over by events of the driver, so that they appear when they are published and not
     /// when they are computed: queues of readers wait on the device.
     ///
-    /// For the last bit of latency, between processes that live and die together: a reader's queue may
-    /// wait for ever for a writer that was killed. Not for mirrored streams, whose readers on the host
-    /// need frames that are complete.
+    /// For the last bit of latency. A frame whose writer died with its work undone is passed over by who
+    /// reads later; but a queue that waits for it when the writer is killed may wait for ever. Not for
+    /// mirrored streams, whose readers on the host need frames that are complete.
     pub const fn events(mut self) -> Self {
         self.handover = Handover::Event;
         self

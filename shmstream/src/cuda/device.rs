@@ -303,6 +303,16 @@ impl Gpu {
         self.check("wait for an event", code)
     }
 
+    /// Returns whether the work that an event notes now is done, which is then as if waited for.
+    pub(super) fn is_done(&self, event: Event) -> Result<bool, Problem> {
+        self.bind()?;
+        // SAFETY: the event is open while the slots are.
+        match unsafe { (self.functions.query_event)(event.0) } {
+            NOT_READY => Ok(false),
+            code => self.check("ask for an event", code).map(|()| true),
+        }
+    }
+
     // Work.
 
     /// Copies a frame from the host behind the work in a queue, and returns before that is done.

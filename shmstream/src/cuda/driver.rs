@@ -69,6 +69,7 @@ functions! {
     create_event = b"cuEventCreate\0", fn(*mut RawEvent, c_uint);
     destroy_event = b"cuEventDestroy_v2\0", fn(RawEvent);
     record_event = b"cuEventRecord\0", fn(RawEvent, RawQueue);
+    query_event = b"cuEventQuery\0", fn(RawEvent);
     event_handle = b"cuIpcGetEventHandle\0", fn(*mut Handle, RawEvent);
     open_event = b"cuIpcOpenEventHandle\0", fn(*mut RawEvent, Handle);
     wait_event = b"cuStreamWaitEvent\0", fn(RawQueue, RawEvent, c_uint);

@@ -3,14 +3,16 @@
 //! They run in a thread of the driver, which waits for them and must not be called. So nothing here
 //! calls the driver, or owns what does when dropped.
 
+use std::io;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::name::StreamName;
 use crate::os::clock::Clock;
 use crate::os::fork::Unshared;
-use crate::os::futex;
+use crate::os::{futex, lock};
 use crate::protocol::{FrameWords, Next, Occupied, Pinned, Pins, Torn, Waiting};
 use crate::region::Board;
 use crate::stream::handle::Handle;
@@ -25,8 +27,19 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Signalled when a frame is published or given up.
     landed: Condvar,
-    /// Keeps the descriptor that the write lock is taken through.
-    _file: Arc<Unshared>,
+    /// The descriptor that locks are taken through.
+    file: Arc<Unshared>,
+    /// The number of the lock that is held as long as work of this handle may go on, where frames are
+    /// published before that is done.
+    maker: Option<NonZeroU64>,
+}
+
+/// A frame that lands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Landing {
+    pub(super) frame_id: u64,
+    /// Who has yet to finish it, if it is not complete.
+    pub(super) maker: Option<NonZeroU64>,
 }
 
 /// Guarded, since several threads of the driver may come at once.
@@ -44,6 +57,10 @@ struct State {
 
 impl Shared {
     pub(super) fn new(name: &StreamName, handle: &Handle) -> Result<Arc<Self>> {
+        let maker = match handle.header().plan.is_by_event() {
+            true => Some(draw_maker(name, handle.file())?),
+            false => None,
+        };
         Ok(Arc::new(Self {
             board: Board::map(name, &**handle.file(), handle.header())?,
             lock: Arc::clone(handle.write_lock()),
@@ -56,7 +73,8 @@ impl Shared {
                 closed: false,
             }),
             landed: Condvar::new(),
-            _file: Arc::clone(handle.file()),
+            file: Arc::clone(handle.file()),
+            maker,
         }))
     }
 
@@ -68,6 +86,26 @@ impl Shared {
     /// Returns the words of the stream, and its mirror.
     pub(super) const fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// Returns the handle's number among those that may have work on its way, where that matters.
+    pub(super) const fn maker(&self) -> Option<NonZeroU64> {
+        self.maker
+    }
+
+    /// Returns whether the work of a maker that is not done may still come to its end.
+    pub(super) fn is_at_work(&self, maker: NonZeroU64) -> io::Result<bool> {
+        match self.maker == Some(maker) {
+            true => Ok(true),
+            false => lock::is_maker_locked(&*self.file, maker.get()),
+        }
+    }
+
+    /// Tells others that no work of this handle is on its way, or that it will not come to its end.
+    fn stop_making(&self) {
+        if let Some(maker) = self.maker {
+            lock::unlock_maker(&*self.file, maker.get());
+        }
     }
 
     // Writing.
@@ -156,7 +194,7 @@ impl Shared {
     }
 
     /// Publishes a slot that is filled, or gives it up, and lets go of the write lock.
-    pub(super) fn land(&self, slot: usize, frame_id: Option<u64>) {
+    pub(super) fn land(&self, slot: usize, frame: Option<Landing>) {
         if self.board.is_forked() {
             return;
         }
@@ -164,8 +202,8 @@ impl Shared {
         if state.closed {
             return;
         }
-        if let Some(frame_id) = frame_id {
-            self.publish(slot, frame_id);
+        if let Some(frame) = frame {
+            self.publish(slot, frame);
         }
         state.in_flight &= !(1 << slot);
         state.given_up &= !(1 << slot);
@@ -175,7 +213,7 @@ impl Shared {
     }
 
     /// Publishes a slot. The caller holds the write lock, and no other thread of the handle publishes.
-    fn publish(&self, slot: usize, frame_id: u64) {
+    fn publish(&self, slot: usize, Landing { frame_id, maker }: Landing) {
         let now = Clock::default().now();
         let frame = FrameWords {
             frame_id,
@@ -183,6 +221,7 @@ impl Shared {
             monotonic_ns: now.monotonic_ns,
         };
         let control = self.board.control();
+        control.note_maker(slot, maker.map_or(0, NonZeroU64::get));
         control.publish(slot, frame);
         let waiting: Option<Waiting> = if self.observers {
             Some(control.notify().announce())
@@ -206,6 +245,11 @@ impl Shared {
         self.board
             .control()
             .pin_next(&self.state().pins, next, hint)
+    }
+
+    /// Pins the newest frame of a lower count that is left.
+    pub(super) fn pin_before(&self, count: u64) -> Option<Pinned> {
+        self.board.control().pin_before(&self.state().pins, count)
     }
 
     /// Takes one pin back.
@@ -234,7 +278,9 @@ impl Shared {
         if std::mem::replace(&mut state.closed, true) {
             return;
         }
+        self.stop_making();
         let control = self.board.control();
+        control.await_nothing(&state.pins);
         for slot in 0..slots {
             // As often as there are guards.
             while !state.pins.remove(control, slot) {}
@@ -255,8 +301,28 @@ impl Shared {
         }
         let mut state = self.state();
         state.closed = true;
+        self.stop_making();
         if std::mem::take(&mut state.holds) > 0 {
             self.lock.release_for_handle(self.board.control().head());
+        }
+    }
+}
+
+/// Draws a number and takes the lock that it stands for.
+///
+/// A number and no row: a row is another's soon after its owner's death, and that one would be taken
+/// for it in the moment between its lock and the first word that it writes.
+fn draw_maker(name: &StreamName, file: &Unshared) -> Result<NonZeroU64> {
+    loop {
+        let mut drawn = [0; 8];
+        rustix::rand::getrandom(&mut drawn, rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| Error::os(name, "draw a number", error))?;
+        let Some(maker) = NonZeroU64::new(u64::from_ne_bytes(drawn)) else {
+            continue;
+        };
+        let taken = lock::try_lock_maker(file, maker.get());
+        if taken.map_err(|error| Error::os(name, "lock a maker's byte", error))? {
+            return Ok(maker);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `CudaStream`: creating, opening and looking.
 
+mod fill;
 mod reading;
 mod subscription;
 mod writing;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -90,8 +91,10 @@ pub struct CudaStream<T: GpuPayload, P: Placement = DeviceOnly> {
     queues: RefCell<Vec<Arc<Queue>>>,
     /// The queue of the frame that was published last.
     last: RefCell<Option<Arc<Queue>>>,
+    /// The count of the newest frame that was found lost with its writer.
+    lost: Cell<u64>,
     /// How the context was lost.
-    lost: OnceCell<Problem>,
+    context_lost: OnceCell<Problem>,
     /// The queue of copies from the host.
     own: OnceCell<Arc<Queue>>,
     /// Whether the mirror is pinned, once it was tried.
@@ -228,7 +231,8 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             queues: RefCell::default(),
             last: RefCell::default(),
             own: OnceCell::new(),
-            lost: OnceCell::new(),
+            lost: Cell::new(0),
+            context_lost: OnceCell::new(),
             pinned: OnceCell::new(),
             payload: PhantomData,
         })
@@ -326,7 +330,8 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     }
 
     fn note(&self, problem: &Problem) {
-        if matches!(problem, Problem::ContextLost { .. }) && self.lost.set(problem.clone()).is_ok()
+        if matches!(problem, Problem::ContextLost { .. })
+            && self.context_lost.set(problem.clone()).is_ok()
         {
             self.shared.abandon(self.slots());
         }
@@ -335,7 +340,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     /// Checks that this is no forked child, and that the context was not lost.
     fn check_usable(&self) -> Result<()> {
         self.handle.check_fork()?;
-        match self.lost.get() {
+        match self.context_lost.get() {
             Some(problem) => Err(Error::gpu(self.name(), problem.clone())),
             None => Ok(()),
         }

@@ -37,6 +37,12 @@ pub enum Problem {
     WrongContext,
     /// The process whose memory the frames are in is gone, and the memory with it.
     ExporterGone,
+    /// The writer of the latest frame died before its work on that was done, and no frame is left that is
+    /// complete. Of streams that are handed over by event.
+    WriterGone {
+        /// The count of the latest frame.
+        count: u64,
+    },
     /// Work in the context failed, and so does all else in it from now on.
     ContextLost {
         /// The driver's code.
@@ -102,6 +108,12 @@ impl fmt::Display for Problem {
             Self::ExporterGone => f.write_str(
                 "the process that created it is gone, and its device memory with it; create it anew \
                  (CudaStream::create takes the name over)",
+            ),
+            Self::WriterGone { count } => write!(
+                f,
+                "the writer of frame {count} is gone and its work on that was not done, and no older frame \
+                 is left; wait for the next, and see `history` and `slots` of the builder for keeping older \
+                 ones"
             ),
             Self::ContextLost { code, text } => write!(
                 f,

@@ -16,6 +16,9 @@ use super::sys::{self, Request};
 
 /// The byte that stands for the right to unlink; rows follow it.
 const UNLINK: u64 = 0;
+/// From this byte on, each stands for a maker.
+#[cfg(feature = "cuda")]
+const MAKERS: u64 = 1 << 61;
 
 /// Takes the write lock, and waits for it.
 pub(crate) fn lock(file: impl AsFd) -> io::Result<()> {
@@ -79,4 +82,30 @@ pub(crate) fn lock_unlink(file: impl AsFd) -> io::Result<()> {
 /// Cannot fail for an open file.
 pub(crate) fn unlock_unlink(file: impl AsFd) {
     let _ = sys::lock_byte(file.as_fd(), UNLINK, Request::Release);
+}
+
+/// Takes the lock that stands for a maker, or returns `false` when another has drawn that number.
+#[cfg(feature = "cuda")]
+pub(crate) fn try_lock_maker(file: impl AsFd, maker: u64) -> io::Result<bool> {
+    sys::lock_byte(file.as_fd(), maker_byte(maker), Request::Try)
+}
+
+/// Returns whether a maker is alive, unless that is whoever opened `file`.
+#[cfg(feature = "cuda")]
+pub(crate) fn is_maker_locked(file: impl AsFd, maker: u64) -> io::Result<bool> {
+    sys::is_byte_locked(file.as_fd(), maker_byte(maker))
+}
+
+/// Gives a maker's lock back.
+///
+/// Cannot fail for an open file.
+#[cfg(feature = "cuda")]
+pub(crate) fn unlock_maker(file: impl AsFd, maker: u64) {
+    let _ = sys::lock_byte(file.as_fd(), maker_byte(maker), Request::Release);
+}
+
+/// Returns the byte for a number, which may come from shared memory: always one that can be locked.
+#[cfg(feature = "cuda")]
+const fn maker_byte(maker: u64) -> u64 {
+    MAKERS | (maker % MAKERS)
 }

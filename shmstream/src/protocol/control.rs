@@ -111,6 +111,11 @@ pub(crate) struct Slot {
     /// writer that dies leaves it odd, or `2·count` with a count that `latest` never reached.
     pub(super) state: AtomicU64,
     pub(super) frame: FrameHeader,
+    /// Written by the writer before it publishes, loaded by readers that pinned the slot and by
+    /// writers that claimed it, on a device alone: who has yet to finish the work that fills the slot,
+    /// as the number of a lock. Zero: the frame was complete when it was published. A writer that dies
+    /// leaves its number, and the kernel frees the lock.
+    maker: AtomicU64,
 }
 
 impl Slot {
@@ -467,6 +472,21 @@ impl<'a> Control<'a> {
         false
     }
 
+    /// Notes who has yet to finish the work that fills a slot, which the caller has claimed.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn note_maker(self, slot: usize, maker: u64) {
+        // Relaxed: ordered like the frame header, and between writers by the write lock.
+        self.slots[slot].maker.store(maker, Ordering::Relaxed);
+    }
+
+    /// Returns who may have yet to finish the work that fills a slot, which the caller has pinned or
+    /// claimed.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn maker(self, slot: usize) -> Option<std::num::NonZeroU64> {
+        // Relaxed: as in `note_maker`.
+        std::num::NonZeroU64::new(self.slots[slot].maker.load(Ordering::Relaxed))
+    }
+
     /// Returns the number of rows.
     pub(crate) const fn participants(self) -> usize {
         self.rows.len()
@@ -553,6 +573,7 @@ impl Slot {
                 realtime_ns: zero(),
                 monotonic_ns: zero(),
             },
+            maker: zero(),
         }
     }
 }

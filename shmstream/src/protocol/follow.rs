@@ -69,6 +69,34 @@ impl Control<'_> {
         }
     }
 
+    /// Pins the newest frame of a count below `bound` that is left. The caller has observed a `latest`
+    /// of that count or above.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn pin_before(self, pins: &Pins, mut bound: u64) -> Option<Pinned> {
+        loop {
+            // Relaxed: as in `find`.
+            let states = self
+                .slots
+                .iter()
+                .map(|slot| slot.state.load(Ordering::Relaxed));
+            let counted = states
+                .enumerate()
+                .filter_map(|(slot, state)| Some((Slot::count(state)?, slot)));
+            let (count, slot) = counted.filter(|&(count, _)| count < bound).max()?;
+            pins.add(self, slot);
+            // Validate: pairs with Claim.
+            let after = [Label::Pin, Label::Attach];
+            let state = handshake_load(Label::Validate, &after, &self.slots[slot].state);
+            if state == count << 1 {
+                let frame = self.slots[slot].frame.load();
+                return Some(Pinned { slot, count, frame });
+            }
+            pins.remove(self, slot);
+            // Overwritten meanwhile. Those behind it are older, so this ends.
+            bound = count;
+        }
+    }
+
     /// Returns the count and the slot of the oldest frame from `next` to `newest`, and the lowest
     /// count in that range whose slot is marked as being rewritten.
     fn find(self, next: u64, newest: u64, hint: usize) -> (Option<(u64, usize)>, Option<u64>) {
@@ -117,6 +145,15 @@ impl Control<'_> {
         handshake_add32(Label::Await, &self.head.publication.awaited);
         kill_point!(AwaitCounted);
         self.note(pins.row(), Role::Lossless);
+    }
+
+    /// Lets go of all frames for good, if any are awaited. The caller then fires
+    /// [`freed`](Self::freed).
+    #[cfg(feature = "cuda")]
+    pub(crate) fn await_nothing(self, pins: &Pins) {
+        if self.awaits_any(pins) {
+            self.await_from(pins, u64::MAX);
+        }
     }
 
     /// Lets go of the frames below this count. The caller then fires [`freed`](Self::freed).

@@ -157,6 +157,13 @@ impl Handle {
         info
     }
 
+    /// Notes that a frame on a device is lost, so that writers may have its slot. It counts as missed
+    /// when a later one is returned.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn pass_lost(&self, cursor: &Cursor, count: u64) {
+        self.pass(count, cursor.lossless);
+    }
+
     /// Pins the next frame, or returns `None` before it is published.
     pub(crate) fn next(&self, cursor: &Cursor) -> Result<Option<(Pin<'_>, FrameInfo)>> {
         match self.look_for_next(cursor)? {

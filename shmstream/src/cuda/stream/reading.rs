@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fill::{Latest, Whole};
 use super::{CudaStream, Placement};
 use crate::cuda::Queue;
 use crate::cuda::device::Lent;
@@ -10,27 +11,32 @@ use crate::cuda::frame::CudaFrame;
 use crate::error::Result;
 use crate::gpu::Problem;
 use crate::payload::GpuPayload;
-use crate::protocol::Pinned;
 use crate::stream::FrameInfo;
 use crate::write_lock::Patience;
 
 /// Reading.
 ///
-/// Readers take no lock, copy nothing and wait for no work: a frame that is the latest is complete.
+/// Readers take no lock, copy nothing and wait for no work: a frame that is the latest is complete, or by
+/// event the queue waits for it.
+///
+/// By event, a frame whose writer died with its work undone is passed over and counts as missed.
 impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     /// Lends the latest frame to the work of a queue, or returns `None` before the first.
     ///
+    /// By event, that is the latest which is complete or whose writer lives.
+    ///
     /// # Errors
     ///
-    /// [`Error::Gpu`](crate::Error::Gpu) for a queue of another context, and when the driver refuses;
+    /// [`Error::Gpu`](crate::Error::Gpu) for a queue of another context, when the driver refuses, and
+    /// with [`Problem::WriterGone`] when no frame is left that is complete or will be;
     /// [`Error::Forked`](crate::Error::Forked); [`Error::Corrupt`](crate::Error::Corrupt) when a process
     /// scribbled over the shared words.
     pub fn read(&self, queue: &Arc<Queue>) -> Result<Option<CudaFrame<'_, T, P>>> {
         self.check_queue(queue)?;
-        let pinned = self.shared.pin_latest();
-        match pinned.map_err(|torn| self.handle.torn(torn))? {
-            Some(pinned) => self.lend(queue, pinned).map(Some),
-            None => Ok(None),
+        match self.pin_whole()? {
+            Latest::Frame(whole) => self.lend(queue, whole).map(Some),
+            Latest::None => Ok(None),
+            Latest::Lost(count) => Err(self.fail(Problem::WriterGone { count })),
         }
     }
 
@@ -41,8 +47,8 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     /// As [`read`](Self::read).
     pub fn read_new(&self, queue: &Arc<Queue>) -> Result<Option<CudaFrame<'_, T, P>>> {
         self.handle.check_fork()?;
-        match self.count() > self.handle.seen() {
-            true => self.read(queue),
+        match self.count() > self.newest_passed() {
+            true => self.read_whole_new(queue),
             false => Ok(None),
         }
     }
@@ -83,12 +89,15 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     /// As [`wait`](Self::wait), and those of [`Stream::wait_async`](crate::Stream::wait_async).
     #[cfg(feature = "async")]
     pub async fn wait_async(&mut self, queue: &Arc<Queue>) -> Result<CudaFrame<'_, T, P>> {
-        let seen = self.handle.seen();
-        crate::WaitFrame::new(&mut *self, seen).await?;
-        match self.read(queue)? {
-            Some(frame) => Ok(frame),
-            None => unreachable!("there is a frame, and frames do not go"),
-        }
+        let whole = loop {
+            let passed = self.newest_passed();
+            crate::WaitFrame::new(&mut *self, passed).await?;
+            self.check_queue(queue)?;
+            if let Some(whole) = self.pin_whole_new()? {
+                break whole;
+            }
+        };
+        self.lend(queue, whole)
     }
 
     /// Returns a descriptor that is readable when there is a frame newer than the newest that this
@@ -113,14 +122,22 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         queue: &Arc<Queue>,
         patience: Patience,
     ) -> Result<Option<CudaFrame<'_, T, P>>> {
-        match self.handle.wait_count(self.handle.seen(), patience)? {
-            true => self.read(queue),
-            false => Ok(None),
+        while self.handle.wait_count(self.newest_passed(), patience)? {
+            if let Some(frame) = self.read_whole_new(queue)? {
+                return Ok(Some(frame));
+            }
         }
+        Ok(None)
     }
 
-    fn lend(&self, queue: &Arc<Queue>, pinned: Pinned) -> Result<CudaFrame<'_, T, P>> {
-        let lent = self.lend_slot(queue, pinned.slot)?;
+    fn read_whole_new(&self, queue: &Arc<Queue>) -> Result<Option<CudaFrame<'_, T, P>>> {
+        self.check_queue(queue)?;
+        let whole = self.pin_whole_new()?;
+        whole.map(|whole| self.lend(queue, whole)).transpose()
+    }
+
+    fn lend(&self, queue: &Arc<Queue>, whole: Whole) -> Result<CudaFrame<'_, T, P>> {
+        let (lent, pinned) = (self.lend_slot(queue, whole)?, whole.pinned);
         let info = FrameInfo::new(pinned.count, pinned.frame, 0);
         let info = self.handle.pass_over(info);
         Ok(self.frame(queue, lent, pinned.slot, info))
@@ -138,11 +155,14 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         CudaFrame::new(self, queue, lent, memory, slot, info)
     }
 
-    /// Lends a slot that is pinned to a queue, or takes the pin back.
-    pub(super) fn lend_slot(&self, queue: &Arc<Queue>, slot: usize) -> Result<Lent<T>> {
-        let lent = self
-            .wait_for(queue, slot)
-            .and_then(|()| self.gpu.lend(queue, self.memory.slot(slot), self.len));
+    /// Lends a slot that is pinned to a queue, which waits until it is filled, or takes the pin back.
+    pub(super) fn lend_slot(&self, queue: &Arc<Queue>, whole: Whole) -> Result<Lent<T>> {
+        let slot = whole.pinned.slot;
+        let ordered = match whole.event {
+            Some(event) => self.gpu.wait(queue, event),
+            None => Ok(()),
+        };
+        let lent = ordered.and_then(|()| self.gpu.lend(queue, self.memory.slot(slot), self.len));
         match lent {
             Ok(lent) => {
                 self.note_queue(queue);
@@ -152,16 +172,6 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
                 self.shared.unpin(slot);
                 Err(self.fail(problem))
             }
-        }
-    }
-
-    /// Has a queue wait until a slot is filled, where frames are handed over before they are.
-    ///
-    /// The slot is pinned, so its event is that of the frame in it.
-    fn wait_for(&self, queue: &Queue, slot: usize) -> Result<(), Problem> {
-        match self.memory.event(slot) {
-            Some(event) if !cfg!(shmstream_broken = "no_wait") => self.gpu.wait(queue, event),
-            _ => Ok(()),
         }
     }
 

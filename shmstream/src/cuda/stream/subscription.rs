@@ -1,15 +1,17 @@
 //! `CudaSubscription`: every frame on a device in order.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fill::Whole;
 use super::{CudaStream, DeviceOnly, Placement};
 use crate::cuda::Queue;
 use crate::cuda::frame::CudaFrame;
 use crate::error::Result;
 use crate::payload::GpuPayload;
-use crate::protocol::{Next, Pinned};
+use crate::protocol::Next;
 use crate::stream::cursor::Cursor;
 use crate::stream::{Gap, Start};
 use crate::write_lock::Patience;
@@ -19,9 +21,13 @@ use crate::write_lock::Patience;
 /// Made by [`CudaStream::subscribe`] and [`CudaStream::subscribe_lossless`]; behaves as a
 /// [`Subscription`](crate::Subscription) does, also when its process dies. It is a handle of its own:
 /// `Send`, and not `Sync`.
+///
+/// By event, a frame whose writer died with its work undone counts as missed once a later one is returned.
 pub struct CudaSubscription<T: GpuPayload, P: Placement = DeviceOnly> {
     stream: CudaStream<T, P>,
     cursor: Cursor,
+    /// Frames below this count were found lost with their writer.
+    from: Cell<u64>,
 }
 
 impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
@@ -62,7 +68,12 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
 impl<T: GpuPayload, P: Placement> CudaSubscription<T, P> {
     fn new(stream: CudaStream<T, P>, start: Start, lossless: bool) -> Result<Self> {
         let cursor = stream.handle.cursor(start, lossless)?;
-        Ok(Self { stream, cursor })
+        let from = Cell::new(0);
+        Ok(Self {
+            stream,
+            cursor,
+            from,
+        })
     }
 
     /// Lends the next frame to the work of a queue, or returns `None` before it is published.
@@ -109,17 +120,17 @@ impl<T: GpuPayload, P: Placement> CudaSubscription<T, P> {
     /// As [`CudaStream::wait_async`].
     #[cfg(feature = "async")]
     pub async fn wait_async(&mut self, queue: &Arc<Queue>) -> Result<CudaFrame<'_, T, P>> {
-        let pinned = loop {
-            let before = self.cursor.next() - 1;
+        let whole = loop {
+            let before = self.position() - 1;
             crate::WaitFrame::new(&mut self.stream, before).await?;
             self.stream.check_queue(queue)?;
             match self.look()? {
-                Ok(pinned) => break pinned,
+                Ok(whole) => break whole,
                 Err(Next::Unsettled) => self.stream.handle.settle()?,
                 Err(_) => {}
             }
         };
-        self.lend(queue, pinned)
+        self.lend(queue, whole)
     }
 
     fn wait_with(
@@ -129,36 +140,44 @@ impl<T: GpuPayload, P: Placement> CudaSubscription<T, P> {
     ) -> Result<Option<CudaFrame<'_, T, P>>> {
         self.stream.check_queue(queue)?;
         let waited = self.stream.handle.wait_for_next(patience, || self.look())?;
-        waited.map(|pinned| self.lend(queue, pinned)).transpose()
+        waited.map(|whole| self.lend(queue, whole)).transpose()
     }
 
-    /// Pins the next frame.
-    fn look(&self) -> Result<Result<Pinned, Next>> {
-        let (next, hint) = (self.cursor.next(), self.cursor.hint());
-        match self.stream.shared.pin_next(next, hint) {
-            Ok(Next::Frame(pinned)) => Ok(Ok(pinned)),
-            Ok(other) => Ok(Err(other)),
-            Err(torn) => Err(self.stream.handle.torn(torn)),
+    /// Pins the next frame that is complete or will be.
+    fn look(&self) -> Result<Result<Whole, Next>> {
+        loop {
+            let (next, hint) = (self.position(), self.cursor.hint());
+            let pinned = match self.stream.shared.pin_next(next, hint) {
+                Ok(Next::Frame(pinned)) => pinned,
+                Ok(other) => return Ok(Err(other)),
+                Err(torn) => return Err(self.stream.handle.torn(torn)),
+            };
+            if let Some(whole) = self.stream.check_whole(pinned)? {
+                return Ok(Ok(whole));
+            }
+            // Its slot is needed for frames to come, if writers keep it.
+            self.from.set(pinned.count + 1);
+            self.stream.handle.pass_lost(&self.cursor, pinned.count);
         }
     }
 
     /// Lends a frame that is pinned, and goes past it; after an error it comes next time.
-    fn lend(&self, queue: &Arc<Queue>, pinned: Pinned) -> Result<CudaFrame<'_, T, P>> {
-        let lent = self.stream.lend_slot(queue, pinned.slot)?;
+    fn lend(&self, queue: &Arc<Queue>, whole: Whole) -> Result<CudaFrame<'_, T, P>> {
+        let (lent, pinned) = (self.stream.lend_slot(queue, whole)?, whole.pinned);
         let info = self.stream.handle.pass_next(&self.cursor, pinned);
         Ok(self.stream.frame(queue, lent, pinned.slot, info))
     }
 
     /// Returns the count of the frame that comes next, unless it is gone by then.
     #[must_use]
-    pub const fn position(&self) -> u64 {
-        self.cursor.next()
+    pub fn position(&self) -> u64 {
+        self.cursor.next().max(self.from.get())
     }
 
     /// Returns how many frames there are to read: published, and neither read nor missed so far.
     #[must_use]
     pub fn behind(&self) -> u64 {
-        (self.stream.count() + 1).saturating_sub(self.cursor.next())
+        (self.stream.count() + 1).saturating_sub(self.position())
     }
 
     /// Returns how many frames were missed in all.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use cudarc::driver::{CudaViewMut, DevicePtr, DriverError};
 
+use super::fill::Fill;
 use super::{CudaStream, Placement};
 use crate::cuda::Queue;
+use crate::cuda::shared::Landing;
 use crate::error::{Error, Result};
 use crate::payload::GpuPayload;
 use crate::write_lock::{LOOK_AGAIN, Patience};
@@ -274,8 +276,12 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         self.note_queue(queue);
         let before = self.last.replace(Some(Arc::clone(queue)));
         let ordered = match (self.memory.event(slot), before) {
-            // Work of another queue may still be filling the slot with a frame that nobody read.
-            (Some(event), _) => self.gpu.wait(queue, event),
+            (Some(event), _) => match self.fill_of(slot)? {
+                // Work of another queue is filling the slot with a frame that nobody read.
+                Fill::Coming => self.gpu.wait(queue, event),
+                // Or it ended with its context, and its event never comes.
+                Fill::Done | Fill::Lost => Ok(()),
+            },
             // The frame before is published first, whichever queue is done first.
             (None, Some(before)) if !Arc::ptr_eq(&before, queue) => queue
                 .join(&before)
@@ -354,7 +360,12 @@ impl<T: GpuPayload, P: Placement> Flight<'_, T, P> {
         recorded.map_err(|problem| stream.fail(problem))?;
         let count = stream.shared.next_count();
         let this = std::mem::ManuallyDrop::new(self);
-        stream.shared.land(this.slot, Some(frame_id));
+        // Behind the record: the event and the number of who recorded it go together. A writer that dies
+        // in between leaves the number of the one before, whose end the next then waits for.
+        let maker = stream.shared.maker();
+        stream
+            .shared
+            .land(this.slot, Some(Landing { frame_id, maker }));
         Ok(count)
     }
 
@@ -363,18 +374,19 @@ impl<T: GpuPayload, P: Placement> Flight<'_, T, P> {
         self.stream.copy_to_mirror(self.queue, self.slot)?;
         let count = self.stream.shared.next_count();
         let this = std::mem::ManuallyDrop::new(self);
-        this.land(Some(frame_id))?;
+        let maker = None;
+        this.land(Some(Landing { frame_id, maker }))?;
         Ok(count)
     }
 
-    fn land(&self, frame_id: Option<u64>) -> Result<()> {
+    fn land(&self, frame: Option<Landing>) -> Result<()> {
         let (stream, slot) = (self.stream, self.slot);
         if cfg!(shmstream_broken = "early_publish") {
-            stream.shared.land(slot, frame_id);
+            stream.shared.land(slot, frame);
             return Ok(());
         }
         let shared = Arc::clone(&stream.shared);
-        let land = move || shared.land(slot, frame_id);
+        let land = move || shared.land(slot, frame);
         stream.gpu.after(self.queue, land).map_err(|(problem, _)| {
             // If the queue can still be waited for, the slot is free. If not, work may be writing to it
             // for all that is known, so it comes back when the handle goes.

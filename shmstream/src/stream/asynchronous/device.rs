@@ -87,7 +87,7 @@ where
     }
 
     fn passed(&self) -> u64 {
-        self.participant().seen()
+        self.newest_passed()
     }
 
     fn look(&self, after: u64) -> Result<Look> {
