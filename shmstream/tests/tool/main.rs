@@ -2,6 +2,7 @@
 
 mod changing;
 mod damage;
+mod devices;
 mod faults;
 mod looking;
 mod mutated;
@@ -10,6 +11,7 @@ mod terminal;
 mod watching;
 
 use shmstream::Stream;
+use shmstream::gpu::HostHandle;
 
 use support::{hear, tell};
 
@@ -19,6 +21,11 @@ fn child_entry() {
     support::play(&[
         ("hold", |name| {
             let _stream = Stream::<f32, 4>::create(name).expect("create a stream");
+            tell("ready");
+            hear();
+        }),
+        ("attend", |name| {
+            let _stream = HostHandle::open(name).expect("open a stream");
             tell("ready");
             hear();
         }),
