@@ -13,7 +13,7 @@ pub use host::{HostHandle, HostLock};
 #[cfg(feature = "cuda")]
 pub(crate) use info::uuid_text;
 pub use info::{DeviceInfo, Handover, Placement};
-pub use problem::Problem;
+pub use problem::{Place, Problem};
 
 /// What the CUDA driver says of this machine.
 ///

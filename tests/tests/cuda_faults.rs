@@ -388,12 +388,17 @@ fn equal_pids_of_two_containers_are_told() {
 fn a_driver_without_handles_is_explained() {
     let name = Name::new("cuda-no-handles");
     let driver = Driver::stand_in();
-    for (fault, words) in [
-        ("cuIpcGetMemHandle=801", "WSL2"),
-        ("cuIpcGetMemHandle=801", "MIG"),
-        ("cuIpcGetMemHandle=800", "PID namespace"),
+    let mig = "NVIDIA A100-SXM4-40GB MIG 1g.5gb";
+    for (device, fault, words) in [
+        ("NVIDIA A100", "cuIpcGetMemHandle=801", "--pid"),
+        ("NVIDIA A100", "cuIpcGetMemHandle=800", "PID namespace"),
+        ("NVIDIA A100", "cuIpcGetMemHandle=1", "stream-ordered"),
+        (mig, "cuIpcGetMemHandle=801", "this is a MIG instance"),
     ] {
-        let settings = [("STANDIN_FAIL", fault.to_owned())];
+        let settings = [
+            ("STANDIN_NAME", device.to_owned()),
+            ("STANDIN_FAIL", fault.to_owned()),
+        ];
         let refused = child_with(&driver, &settings, "create", &[&name]);
         let line = refused.line();
         assert!(line.contains(words), "{fault}: {line}");
@@ -402,7 +407,7 @@ fn a_driver_without_handles_is_explained() {
     // And where the other side has them.
     let server = served(&driver, &name);
     for (fault, words) in [
-        ("cuIpcOpenMemHandle_v2=801", "MIG"),
+        ("cuIpcOpenMemHandle_v2=801", "without IPC"),
         ("cuIpcOpenMemHandle_v2=217", "no peer access"),
         ("cuIpcOpenMemHandle_v2=2", "out of memory"),
     ] {

@@ -14,10 +14,10 @@ use cudarc::driver::{CudaContext, CudaSlice, CudaView, CudaViewMut, DriverError}
 
 use super::Queue;
 use super::driver::{
-    Address, Code, Functions, Handle, INVALID_CONTEXT, LOST, NOT_READY, RawEvent, SUCCESS,
-    functions,
+    Address, Code, Functions, Handle, INVALID_CONTEXT, INVALID_VALUE, LOST, NOT_READY, RawEvent,
+    SUCCESS, functions,
 };
-use crate::gpu::{Problem, uuid_text};
+use crate::gpu::{Place, Problem, uuid_text};
 use crate::payload::GpuPayload;
 
 /// The only flag that the driver knows for opening memory: peer access is made as needed.
@@ -142,6 +142,7 @@ impl Gpu {
     fn check_shared(&self, operation: &'static str, code: Code) -> Result<(), Problem> {
         match code {
             code if UNSUPPORTED.contains(&code) => Err(Problem::Unsupported {
+                place: Place::find(code, &self.context.name().unwrap_or_default()),
                 code,
                 text: self.functions.describe(code),
             }),
@@ -186,7 +187,11 @@ impl Gpu {
         // SAFETY: the function writes one handle, which outlives the call; the address is the start
         // of an allocation, made just now.
         let code = unsafe { (self.functions.memory_handle)(&raw mut handle, address) };
-        let shared = self.check_shared("make a handle to its memory", code);
+        let shared = match code {
+            // The address is right, so this is about the kind of memory.
+            INVALID_VALUE => Err(Problem::StreamOrdered),
+            code => self.check_shared("make a handle to its memory", code),
+        };
         if shared.is_err() {
             self.free(address);
         }

@@ -164,6 +164,7 @@ fn start(functions: &Functions) -> Availability {
 
 /// The driver's codes that mean something to this crate.
 pub(super) const SUCCESS: Code = 0;
+pub(super) const INVALID_VALUE: Code = 1;
 pub(super) const NO_DEVICE: Code = 100;
 pub(super) const NOT_READY: Code = 600;
 pub(super) const INVALID_CONTEXT: Code = 201;

@@ -4,6 +4,70 @@ use std::fmt;
 
 use super::Availability;
 
+/// Where a process is whose driver does not share device memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// Under Windows, in its subsystem for Linux.
+    Wsl2,
+    /// On an instance of a GPU that is divided (MIG).
+    MigInstance,
+    /// On one of two GPUs that cannot reach each other's memory.
+    Apart,
+    /// None of these.
+    Unknown,
+}
+
+#[cfg(any(feature = "cuda", test))]
+impl Place {
+    /// The driver's code for devices that cannot reach each other.
+    const NO_PEER_ACCESS: i32 = 217;
+
+    /// Finds out where this is, given what the driver answered and the device's name.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn find(code: i32, device: &str) -> Self {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let has_dxg = std::path::Path::new("/dev/dxg").exists();
+        Self::of(code, device, &release, has_dxg)
+    }
+
+    fn of(code: i32, device: &str, release: &str, has_dxg: bool) -> Self {
+        match code {
+            Self::NO_PEER_ACCESS => Self::Apart,
+            // Windows' device for GPUs, and Microsoft's kernel.
+            _ if has_dxg || release.to_lowercase().contains("microsoft") => Self::Wsl2,
+            // As in `NVIDIA H100 80GB HBM3 MIG 1g.10gb`.
+            _ if device.split(' ').any(|word| word == "MIG") => Self::MigInstance,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    /// Writes the cause and the way out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wsl2 => {
+                "this is WSL2, whose driver shares none; run on Linux itself, or pass frames through a \
+                 stream on the host (Stream)"
+            }
+            Self::MigInstance => {
+                "this is a MIG instance, which shares its memory with no other; have the processes use one \
+                 instance (CUDA_VISIBLE_DEVICES) or a GPU that is not divided, or pass frames through a \
+                 stream on the host (Stream)"
+            }
+            Self::Apart => {
+                "its device and this program's have no peer access; make a context of the stream's device \
+                 (cuda::context_of)"
+            }
+            Self::Unknown => {
+                "that is so in containers that do not share a PID namespace, and of devices and drivers \
+                 without IPC; share it (docker: --pid), or pass frames through a stream on the host (Stream)"
+            }
+        })
+    }
+}
+
 /// What stands in the way of a frame on a GPU; the [`Error`](crate::Error) around it names the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,8 +120,13 @@ pub enum Problem {
         /// The PID.
         pid: u32,
     },
+    /// The driver makes no handle to the memory that it allocated, since that is stream-ordered or managed.
+    /// A stream asks for neither.
+    StreamOrdered,
     /// The driver does not let processes share device memory here.
     Unsupported {
+        /// Where this is, as far as the machine tells.
+        place: Place,
         /// The driver's code.
         code: i32,
         /// What the driver says of it.
@@ -126,11 +195,14 @@ impl fmt::Display for Problem {
                  are equal in two containers; have the containers share a PID namespace, or start one of \
                  the processes again"
             ),
-            Self::Unsupported { code, text } => write!(
+            Self::StreamOrdered => f.write_str(
+                "the driver makes no handle to its device memory, as for stream-ordered and managed memory, \
+                 which a stream does not ask for: something between this program and the driver allocates \
+                 that instead; start without it (see LD_PRELOAD)",
+            ),
+            Self::Unsupported { place, code, text } => write!(
                 f,
-                "the driver does not share device memory between processes here: {text} (code {code}); \
-                 that is so under WSL2, between MIG instances, and in containers that do not share a \
-                 PID namespace"
+                "the driver does not share device memory between processes here: {text} (code {code}); {place}"
             ),
             Self::Driver {
                 operation,
@@ -142,3 +214,52 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_tells_where_it_is() {
+        let linux = "6.8.0-45-generic";
+        for (code, device, release, has_dxg, place) in [
+            (801, "NVIDIA H100 80GB HBM3", linux, false, Place::Unknown),
+            (
+                801,
+                "NVIDIA RTX 4090",
+                "5.15.153.1-microsoft-standard-WSL2",
+                false,
+                Place::Wsl2,
+            ),
+            (
+                801,
+                "NVIDIA RTX 4090",
+                "4.4.0-19041-Microsoft",
+                false,
+                Place::Wsl2,
+            ),
+            (999, "NVIDIA RTX 4090", linux, true, Place::Wsl2),
+            (
+                801,
+                "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+                linux,
+                false,
+                Place::MigInstance,
+            ),
+            (801, "A MIGHTY GPU", linux, false, Place::Unknown),
+            (
+                217,
+                "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+                linux,
+                false,
+                Place::Apart,
+            ),
+        ] {
+            assert_eq!(
+                Place::of(code, device, release, has_dxg),
+                place,
+                "{device}, {release}"
+            );
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Settings, read from the environment once.
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -12,6 +12,8 @@ use crate::fault::Rule;
 pub(crate) struct Config {
     /// How many devices the machine has.
     pub(crate) devices: u32,
+    /// What they are called.
+    pub(crate) name: CString,
     /// Which of them are visible, as `CUDA_VISIBLE_DEVICES` spells it.
     pub(crate) visible: Option<String>,
     /// Whether devices can reach each other's memory.
@@ -37,6 +39,9 @@ pub(crate) fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG.get_or_init(|| Config {
         devices: number("STANDIN_DEVICES").unwrap_or(1),
+        name: std::env::var_os("STANDIN_NAME")
+            .and_then(|name| CString::new(name.into_encoded_bytes()).ok())
+            .unwrap_or_else(|| c"CUDA stand-in".to_owned()),
         visible: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
         peers: number("STANDIN_PEERS").unwrap_or(1) != 0,
         pools: number("STANDIN_POOLS").unwrap_or(1) != 0,

@@ -10,7 +10,6 @@ use crate::status::{Outcome, Status};
 
 /// What the driver says it is: CUDA 13.0.
 const VERSION: c_int = 13_000;
-const NAME: &[u8] = b"CUDA stand-in\0";
 
 /// A device's number as the machine counts, whatever is visible. It stands for the device between
 /// processes, as the UUID that is made from it.
@@ -142,11 +141,12 @@ unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, room: c_int, device: c_i
     device_call("cuDeviceGetName", || {
         physical(device)?;
         let room = usize::try_from(room).unwrap_or(0);
-        if name.is_null() || room < NAME.len() {
+        let given = config().name.as_bytes_with_nul();
+        if name.is_null() || room < given.len() {
             return Err(Status::INVALID_VALUE);
         }
         // SAFETY: the driver's contract: `name` has `room` bytes, which are enough.
-        unsafe { name.cast::<u8>().copy_from(NAME.as_ptr(), NAME.len()) };
+        unsafe { name.cast::<u8>().copy_from(given.as_ptr(), given.len()) };
         Ok(())
     })
 }
