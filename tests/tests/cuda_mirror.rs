@@ -15,7 +15,12 @@ const FRAMES: u64 = 100;
 
 #[test]
 fn child_entry() {
-    play(&[("write", write), ("wrong", wrong), ("no_gpu", no_gpu)]);
+    play(&[
+        ("mirror_slowly", mirror_slowly),
+        ("write", write),
+        ("wrong", wrong),
+        ("no_gpu", no_gpu),
+    ]);
 }
 
 fn write(arguments: &[String]) {
@@ -75,6 +80,30 @@ fn a_program_without_a_gpu_reads_whole_frames() {
     assert!(seen.read().unwrap().expect("a frame")[..] == frame_of(value(FRAMES)));
     writer.say("end");
     writer.finish();
+}
+
+#[test]
+fn the_callers_queue_does_not_wait_for_the_mirror() {
+    let name = Name::new("cuda-mirror-beside");
+    let driver = Driver::stand_in();
+    // Everything that touches memory takes an hour.
+    let slow = [("STANDIN_DELAY_US", String::from("3600000000"))];
+    let mut writer = child_with(&driver, &slow, "mirror_slowly", &[&name]);
+    writer.expect("done");
+    assert_eq!(stat(&name).unwrap().count, 0, "its mirror is not filled");
+    writer.kill();
+}
+
+fn mirror_slowly(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let queue = context.new_stream().unwrap();
+    let stream = CudaStream::<i64, Mirrored>::create(&name, &[LEN], &context).unwrap();
+    // No work but the copy to the mirror.
+    stream.publish(&queue, |_, _| Ok(())).unwrap();
+    queue.synchronize().unwrap();
+    tell("done");
+    let _ = hear();
 }
 
 #[test]

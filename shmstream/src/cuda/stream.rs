@@ -97,6 +97,8 @@ pub struct CudaStream<T: GpuPayload, P: Placement = DeviceOnly> {
     context_lost: OnceCell<Problem>,
     /// The queue of copies from the host.
     own: OnceCell<Arc<Queue>>,
+    /// The queue of copies to the mirror.
+    copies: OnceCell<Arc<Queue>>,
     /// Whether the mirror is pinned, once it was tried.
     pinned: OnceCell<bool>,
     payload: PhantomData<fn() -> (T, P)>,
@@ -231,6 +233,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             queues: RefCell::default(),
             last: RefCell::default(),
             own: OnceCell::new(),
+            copies: OnceCell::new(),
             lost: Cell::new(0),
             context_lost: OnceCell::new(),
             pinned: OnceCell::new(),

@@ -1,5 +1,6 @@
 //! What writers do with a `CudaStream`.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     fn write_with(&self, frame_id: u64, frame: &[T], patience: Waits) -> Result<u64> {
         self.check_len("the frame", frame.len())?;
         self.check_usable()?;
-        let queue = self.own_queue()?;
+        let queue = self.queue_in(&self.own)?;
         let flight = self.take_off(queue, patience)?;
         let slot = flight.slot;
         let copied = flight.copy_in(frame);
@@ -240,13 +241,14 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         Ok(taken)
     }
 
-    fn own_queue(&self) -> Result<&Arc<Queue>> {
-        if self.own.get().is_none() {
+    /// Returns one of the handle's own queues, which is made at its first use.
+    fn queue_in<'a>(&self, place: &'a OnceCell<Arc<Queue>>) -> Result<&'a Arc<Queue>> {
+        if place.get().is_none() {
             let made = self.gpu.context().new_stream();
             let queue = made.map_err(|error| self.refused("make a queue", error))?;
-            let _ = self.own.set(queue);
+            let _ = place.set(queue);
         }
-        match self.own.get() {
+        match place.get() {
             Some(queue) => Ok(queue),
             None => unreachable!("set just now"),
         }
@@ -317,16 +319,22 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         checked.map_err(|problem| self.fail(problem))
     }
 
-    /// Copies a slot that was filled to the mirror, behind that.
-    fn copy_to_mirror(&self, queue: &Queue, slot: usize) -> Result<()> {
-        if !P::MIRRORED {
-            return Ok(());
-        }
+    /// Copies a slot that `queue` fills to the mirror, and returns the queue that does so.
+    ///
+    /// It is one of the handle's own, so that the work behind the frame does not wait for the copy. In
+    /// order, since all frames go through it.
+    fn copy_to_mirror(&self, queue: &Arc<Queue>, slot: usize) -> Result<&Arc<Queue>> {
+        let copies = self.queue_in(&self.copies)?;
+        let joined = copies.join(queue);
+        joined.map_err(|error| self.refused("join two queues", error))?;
+        self.note_queue(copies);
         let (start, size) = self.shared.board().mirrors();
         self.pinned.get_or_init(|| self.gpu.pin_host(start, size));
         let (target, size) = self.shared.board().mirror(slot);
-        let copied = self.gpu.mirror(queue, self.memory.slot(slot), target, size);
-        copied.map_err(|problem| self.fail(problem))
+        let address = self.memory.slot(slot);
+        let copied = self.gpu.mirror(copies, address, target, size);
+        copied.map_err(|problem| self.fail(problem))?;
+        Ok(copies)
     }
 }
 
@@ -371,15 +379,19 @@ impl<T: GpuPayload, P: Placement> Flight<'_, T, P> {
 
     /// Has the frame published once the work so far is done, and returns its count then.
     fn finish_behind(self, frame_id: u64) -> Result<u64> {
-        self.stream.copy_to_mirror(self.queue, self.slot)?;
+        let queue = match P::MIRRORED {
+            true => self.stream.copy_to_mirror(self.queue, self.slot)?,
+            false => self.queue,
+        };
         let count = self.stream.shared.next_count();
         let this = std::mem::ManuallyDrop::new(self);
         let maker = None;
-        this.land(Some(Landing { frame_id, maker }))?;
+        this.land(queue, Some(Landing { frame_id, maker }))?;
         Ok(count)
     }
 
-    fn land(&self, frame: Option<Landing>) -> Result<()> {
+    /// Ends the flight behind the work in a queue.
+    fn land(&self, queue: &Queue, frame: Option<Landing>) -> Result<()> {
         let (stream, slot) = (self.stream, self.slot);
         if cfg!(shmstream_broken = "early_publish") {
             stream.shared.land(slot, frame);
@@ -387,10 +399,10 @@ impl<T: GpuPayload, P: Placement> Flight<'_, T, P> {
         }
         let shared = Arc::clone(&stream.shared);
         let land = move || shared.land(slot, frame);
-        stream.gpu.after(self.queue, land).map_err(|(problem, _)| {
+        stream.gpu.after(queue, land).map_err(|(problem, _)| {
             // If the queue can still be waited for, the slot is free. If not, work may be writing to it
             // for all that is known, so it comes back when the handle goes.
-            if stream.gpu.synchronize(self.queue).is_ok() {
+            if stream.gpu.synchronize(queue).is_ok() {
                 stream.shared.land(slot, None);
             }
             stream.fail(problem)
@@ -402,7 +414,7 @@ impl<T: GpuPayload, P: Placement> Drop for Flight<'_, T, P> {
     fn drop(&mut self) {
         self.stream.shared.give_up(self.slot);
         // An error is on its way to the caller already.
-        let _ = self.land(None);
+        let _ = self.land(self.queue, None);
     }
 }
 
