@@ -37,10 +37,8 @@ fn serve(arguments: &[String]) {
     let name: String = argument(arguments, 0);
     let context = context();
     let queue = context.new_stream().unwrap();
-    let stream = match CudaStream::<i64>::open(&name, &context) {
-        Ok(stream) => stream,
-        Err(_) => CudaStream::<i64>::create(&name, &[LEN], &context).unwrap(),
-    };
+    let builder = CudaStream::<i64>::builder(&name);
+    let stream = builder.open_or_create(&[LEN], &context).unwrap();
     tell("ready");
     loop {
         match hear().as_str() {

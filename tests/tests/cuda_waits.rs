@@ -29,6 +29,7 @@ fn child_entry() {
         ("lock", lock),
         ("room", room),
         ("replaced", replaced),
+        ("temporary", temporary),
     ]);
 }
 
@@ -257,4 +258,44 @@ fn replaced(arguments: &[String]) {
     let _second = CudaStream::<i64>::create(&name, &[LEN], &context).unwrap();
     let waited = first.wait_timeout(&queue, DEADLINE).map(drop);
     assert!(matches!(waited, Err(Error::Replaced { .. })), "{waited:?}");
+}
+
+#[test]
+fn a_temporary_stream_is_found_and_goes_with_its_creator() {
+    let name = Name::new("cuda-temporary");
+    child(&Driver::new(), "temporary", &[&name]).finish();
+    assert!(matches!(unlink(&name), Err(Error::NotFound { .. })));
+}
+
+fn temporary(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let queue = context.new_stream().unwrap();
+    let builder = || CudaStream::<i64>::builder(&name).temporary();
+    let created = builder().open_or_create(&[LEN], &context).unwrap();
+    let opened = builder().open_or_create(&[LEN], &context).unwrap();
+    assert_eq!(created.instance(), opened.instance());
+    assert_eq!(
+        (created.path(), created.schema()),
+        (opened.path(), opened.schema())
+    );
+    assert!(created.path().exists());
+    let refused = builder().open_or_create(&[LEN, 1], &context);
+    assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
+
+    for i in 1..=3 {
+        let written = created.write_with_id_timeout(i, &frame_of(value(i)), DEADLINE);
+        assert_eq!(written.unwrap(), i);
+    }
+    let frame = opened.wait_after(&queue, 0).unwrap();
+    assert_eq!((frame.info().count, frame.info().frame_id), (3, 3));
+    drop(frame);
+    // Once more, although it was read already.
+    let again = opened.wait_after_timeout(&queue, 2, DEADLINE).unwrap();
+    assert_eq!(again.expect("a frame").info().count, 3);
+    let none = opened.wait_after_timeout(&queue, 3, SHORT);
+    assert!(none.unwrap().is_none());
+    drop(opened);
+    assert!(created.path().exists());
+    drop(created);
 }

@@ -74,6 +74,15 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
         self
     }
 
+    /// Has the stream unlinked when the handle that created it is dropped.
+    ///
+    /// Other handles to it go on working. A process that ends without dropping the handle leaves the
+    /// stream behind.
+    pub const fn temporary(mut self) -> Self {
+        self.options.temporary = true;
+        self
+    }
+
     /// Opens the stream also if it belongs to another user.
     pub const fn allow_other_owner(mut self) -> Self {
         self.options.any_owner = true;
@@ -99,6 +108,23 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
     pub fn open(self, context: &Arc<CudaContext>) -> Result<CudaStream<T, P>> {
         let name = StreamName::new(self.name)?;
         CudaStream::open_with(&name, &self.options, context)
+    }
+
+    /// Opens the stream, or creates it if there is none, or none whose device memory is left.
+    ///
+    /// A stream that exists keeps the slots, history and so on with which it was created.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create) and [`open`](Self::open); [`Error::Shape`](crate::Error::Shape) when
+    /// it has another shape.
+    pub fn open_or_create(
+        self,
+        shape: &[usize],
+        context: &Arc<CudaContext>,
+    ) -> Result<CudaStream<T, P>> {
+        let name = StreamName::new(self.name)?;
+        CudaStream::open_or_create_with(&name, &self.options, self.handover, shape, context)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `CudaStream`: creating, opening and looking.
 
 mod fill;
+mod looking;
 mod reading;
 mod subscription;
 mod writing;
@@ -28,7 +29,10 @@ use crate::payload::GpuPayload;
 use crate::schema::Schema;
 use crate::stream::file::check_schema;
 use crate::stream::handle::Handle;
-use crate::stream::{DynStream, Link, Options, Status};
+use crate::stream::{DynStream, Options};
+
+/// How often `open_or_create` starts again because the stream appeared or vanished in between.
+const ATTEMPTS: u32 = 1000;
 
 /// Frames are in the memory of the device alone.
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +168,38 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         Self::builder(name).open(context)
     }
 
+    pub(super) fn open_or_create_with(
+        name: &StreamName,
+        options: &Options,
+        handover: Handover,
+        shape: &[usize],
+        context: &Arc<CudaContext>,
+    ) -> Result<Self> {
+        for _ in 0..ATTEMPTS {
+            match Self::open_with(name, options, context) {
+                Err(Error::NotFound { .. }) => {}
+                Err(Error::Gpu {
+                    problem: Problem::ExporterGone,
+                    ..
+                }) => {}
+                opened => return opened.and_then(|stream| stream.with_shape(shape)),
+            }
+            match Self::create_with(name, options, handover, shape, context) {
+                // Somebody else was faster.
+                Err(Error::AlreadyExists { .. }) => {}
+                created => return created,
+            }
+        }
+        Err(Error::AlreadyExists { name: name.clone() })
+    }
+
+    /// Checks the shape, as for a stream that would have been created with it.
+    fn with_shape(self, shape: &[usize]) -> Result<Self> {
+        let declared = declared::<T>(self.name(), shape)?;
+        check_schema(self.name(), self.schema(), &declared)?;
+        Ok(self)
+    }
+
     pub(super) fn create_with(
         name: &StreamName,
         options: &Options,
@@ -239,82 +275,6 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             pinned: OnceCell::new(),
             payload: PhantomData,
         })
-    }
-
-    /// Returns the name.
-    #[must_use]
-    pub const fn name(&self) -> &StreamName {
-        self.handle.name()
-    }
-
-    /// Returns the dimensions of a frame, outermost first; those of `T` are not among them.
-    #[must_use]
-    pub fn shape(&self) -> &[usize] {
-        let shape = self.handle.header().plan.schema.shape();
-        &shape[..shape.len() - T::schema().shape().len()]
-    }
-
-    /// Returns the number of elements in a frame.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Returns whether a frame has no elements: never.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Returns the number of slots.
-    #[must_use]
-    pub const fn slots(&self) -> usize {
-        self.handle.header().plan.slots
-    }
-
-    /// Returns the count of the latest frame, zero before the first.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.handle.count()
-    }
-
-    /// Returns how many frames the stream keeps for readers in order, the latest included.
-    #[must_use]
-    pub const fn history(&self) -> usize {
-        self.handle.header().plan.history
-    }
-
-    /// Says what the stream looks like: as [`stat`](crate::stat), and also when its name is gone.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Forked`], [`Error::Os`].
-    pub fn status(&self) -> Result<Status> {
-        self.handle.status()
-    }
-
-    /// Returns the context that the stream was opened with.
-    #[must_use]
-    pub const fn context(&self) -> &Arc<CudaContext> {
-        self.gpu.context()
-    }
-
-    /// Says what stands under the stream's name now.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Forked`], [`Error::Os`].
-    pub fn link(&self) -> Result<Link> {
-        self.handle.link()
-    }
-
-    /// Takes the stream's name away. Those who have it open go on.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] when it is gone already, [`Error::Replaced`], [`Error::Forked`], [`Error::Os`].
-    pub fn unlink(&self) -> Result<()> {
-        self.handle.unlink()
     }
 
     #[cfg(feature = "async")]

@@ -105,10 +105,10 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         }
     }
 
-    /// Pins the latest such frame if it is newer than the newest that this handle returned.
-    pub(super) fn pin_whole_new(&self) -> Result<Option<Whole>> {
+    /// Pins the latest such frame if its count is above `count`.
+    pub(super) fn pin_whole_after(&self, count: u64) -> Result<Option<Whole>> {
         match self.pin_whole()? {
-            Latest::Frame(whole) if whole.pinned.count > self.handle.seen() => Ok(Some(whole)),
+            Latest::Frame(whole) if whole.pinned.count > count => Ok(Some(whole)),
             Latest::Frame(whole) => {
                 self.shared.unpin(whole.pinned.slot);
                 Ok(None)

@@ -48,7 +48,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     pub fn read_new(&self, queue: &Arc<Queue>) -> Result<Option<CudaFrame<'_, T, P>>> {
         self.handle.check_fork()?;
         match self.count() > self.newest_passed() {
-            true => self.read_whole_new(queue),
+            true => self.read_whole_after(queue, self.handle.seen()),
             false => Ok(None),
         }
     }
@@ -60,11 +60,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     /// As [`read`](Self::read); [`Error::Replaced`](crate::Error::Replaced) when there is nothing new and
     /// another stream has the name now.
     pub fn wait(&self, queue: &Arc<Queue>) -> Result<CudaFrame<'_, T, P>> {
-        loop {
-            if let Some(frame) = self.wait_with(queue, Patience::Forever)? {
-                return Ok(frame);
-            }
-        }
+        self.wait_after(queue, self.handle.seen())
     }
 
     /// Waits for a newer frame for `timeout` at most, and returns `None` if there is none.
@@ -77,7 +73,34 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         queue: &Arc<Queue>,
         timeout: Duration,
     ) -> Result<Option<CudaFrame<'_, T, P>>> {
-        self.wait_with(queue, Patience::timeout(timeout))
+        self.wait_after_timeout(queue, self.handle.seen(), timeout)
+    }
+
+    /// Waits for a frame whose count is above `count`, and lends the latest.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_after(&self, queue: &Arc<Queue>, count: u64) -> Result<CudaFrame<'_, T, P>> {
+        match self.wait_with(queue, count, Patience::Forever)? {
+            Some(frame) => Ok(frame),
+            None => unreachable!("the patience to wait for a frame is endless"),
+        }
+    }
+
+    /// Waits for a frame whose count is above `count` for `timeout` at most, and lends the latest, or
+    /// returns `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_after_timeout(
+        &self,
+        queue: &Arc<Queue>,
+        count: u64,
+        timeout: Duration,
+    ) -> Result<Option<CudaFrame<'_, T, P>>> {
+        self.wait_with(queue, count, Patience::timeout(timeout))
     }
 
     /// Waits for a newer frame without blocking the thread, with the feature `async`.
@@ -93,7 +116,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             let passed = self.newest_passed();
             crate::WaitFrame::new(&mut *self, passed).await?;
             self.check_queue(queue)?;
-            if let Some(whole) = self.pin_whole_new()? {
+            if let Some(whole) = self.pin_whole_after(self.handle.seen())? {
                 break whole;
             }
         };
@@ -120,19 +143,32 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     fn wait_with(
         &self,
         queue: &Arc<Queue>,
+        count: u64,
         patience: Patience,
     ) -> Result<Option<CudaFrame<'_, T, P>>> {
-        while self.handle.wait_count(self.newest_passed(), patience)? {
-            if let Some(frame) = self.read_whole_new(queue)? {
+        self.check_usable()?;
+        loop {
+            if self.count() > count
+                && let Some(frame) = self.read_whole_after(queue, count)?
+            {
                 return Ok(Some(frame));
             }
+            if !self
+                .handle
+                .wait_count(count.max(self.lost.get()), patience)?
+            {
+                return Ok(None);
+            }
         }
-        Ok(None)
     }
 
-    fn read_whole_new(&self, queue: &Arc<Queue>) -> Result<Option<CudaFrame<'_, T, P>>> {
+    fn read_whole_after(
+        &self,
+        queue: &Arc<Queue>,
+        count: u64,
+    ) -> Result<Option<CudaFrame<'_, T, P>>> {
         self.check_queue(queue)?;
-        let whole = self.pin_whole_new()?;
+        let whole = self.pin_whole_after(count)?;
         whole.map(|whole| self.lend(queue, whole)).transpose()
     }
 

@@ -53,8 +53,22 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ///
     /// As [`write`](Self::write), and [`Error::Busy`] when another handle has the lock for so long.
     pub fn write_timeout(&self, frame: &[T], timeout: Duration) -> Result<u64> {
+        self.write_with_id_timeout(0, frame, timeout)
+    }
+
+    /// As [`write_timeout`](Self::write_timeout), with a frame_id of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_timeout`](Self::write_timeout).
+    pub fn write_with_id_timeout(
+        &self,
+        frame_id: u64,
+        frame: &[T],
+        timeout: Duration,
+    ) -> Result<u64> {
         let patience = Patience::timeout(timeout);
-        self.write_with(0, frame, (patience, patience))
+        self.write_with(frame_id, frame, (patience, patience))
     }
 
     fn write_with(&self, frame_id: u64, frame: &[T], patience: Waits) -> Result<u64> {
@@ -151,8 +165,23 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         queue: &Arc<Queue>,
         fill: impl FnOnce(&mut CudaViewMut<'_, T>, &Arc<Queue>) -> Result<(), DriverError>,
     ) -> Result<u64> {
+        self.publish_with_id_timeout(0, timeout, queue, fill)
+    }
+
+    /// As [`publish_timeout`](Self::publish_timeout), with a frame_id of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish_timeout`](Self::publish_timeout).
+    pub fn publish_with_id_timeout(
+        &self,
+        frame_id: u64,
+        timeout: Duration,
+        queue: &Arc<Queue>,
+        fill: impl FnOnce(&mut CudaViewMut<'_, T>, &Arc<Queue>) -> Result<(), DriverError>,
+    ) -> Result<u64> {
         let patience = Patience::timeout(timeout);
-        self.publish_with(0, queue, (patience, patience), fill)
+        self.publish_with(frame_id, queue, (patience, patience), fill)
     }
 
     fn publish_with(
