@@ -61,7 +61,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`], [`Error::Os`].
+    /// [`Error::Forked`](crate::Error::Forked), [`Error::Os`](crate::Error::Os).
     pub fn status(&self) -> Result<Status> {
         self.handle.status()
     }
@@ -76,7 +76,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`], [`Error::Os`].
+    /// [`Error::Forked`](crate::Error::Forked), [`Error::Os`](crate::Error::Os).
     pub fn link(&self) -> Result<Link> {
         self.handle.link()
     }
@@ -85,7 +85,9 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] when it is gone already, [`Error::Replaced`], [`Error::Forked`], [`Error::Os`].
+    /// [`Error::NotFound`](crate::Error::NotFound) when it is gone already,
+    /// [`Error::Replaced`](crate::Error::Replaced), [`Error::Forked`](crate::Error::Forked),
+    /// [`Error::Os`](crate::Error::Os).
     pub fn unlink(&self) -> Result<()> {
         self.handle.unlink()
     }
