@@ -21,6 +21,7 @@ fn child_entry() {
         ("never_done", never_done),
         ("follow", follow),
         ("write_one", write_one),
+        ("wait_already", wait_already),
     ]);
 }
 
@@ -225,12 +226,59 @@ fn who_misses_nothing_goes_past_the_frames_of_a_dead_writer() {
     slow(&driver, &[], &name, 3).kill();
     // All slots but that of frame 1 are kept for it, and it lets go of them.
     ask(&mut follower, "read", "nothing, 0 behind");
+    for i in 5..=7 {
+        ask(&mut server, "publish", &format!("wrote {i}"));
+    }
     ask(&mut follower, "wait in a task", "waits");
-    ask(&mut server, "publish", "wrote 5");
     follower.expect("frame 5, 3 missed, gap Some((2, 4))");
-    for i in 6..12 {
+    ask(&mut follower, "read", "frame 6, 0 missed, 1 behind");
+    ask(&mut follower, "read", "frame 7, 0 missed, 0 behind");
+    // And where it waits already when there is nothing but lost frames.
+    slow(&driver, &[], &name, 2).kill();
+    ask(&mut follower, "wait in a task", "waits");
+    ask(&mut server, "publish", "wrote 10");
+    follower.expect("frame 10, 2 missed, gap Some((8, 9))");
+    for i in 11..16 {
         ask(&mut server, "publish", &format!("wrote {i}"));
         let answer = format!("frame {i}, 0 missed, 0 behind");
         ask(&mut follower, "read", &answer);
     }
+}
+
+#[test]
+fn a_queue_that_waits_already_holds_up_nobody_else() {
+    let name = Name::new("cuda-events-stuck");
+    let driver = Driver::stand_in();
+    let mut server = child(&driver, "serve", &[&name, &3]);
+    server.expect("ready");
+    ask(&mut server, "publish", "wrote 1");
+    let mut writer = slow(&driver, &[], &name, 1);
+    let mut stuck = child(&driver, "wait_already", &[&name]);
+    stuck.expect("has 2");
+    writer.kill();
+    // It keeps its slot, and the others go on with two.
+    for i in 3..8 {
+        ask(&mut server, "publish", &format!("wrote {i}"));
+        server.say("read");
+        assert!(server.line().starts_with(&format!("frame {i}, ")));
+    }
+    ask(&mut stuck, "another queue", "frame 7, 4 missed");
+    stuck.kill();
+    for i in 8..14 {
+        ask(&mut server, "publish", &format!("wrote {i}"));
+    }
+}
+
+/// Has a queue wait for a frame that is never done, and reads with another.
+fn wait_already(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let (waiting, other) = (context.new_stream().unwrap(), context.new_stream().unwrap());
+    let stream = CudaStream::<i64>::open(&name, &context).unwrap();
+    let frame = stream.read(&waiting).unwrap().expect("a frame");
+    tell(format!("has {}", frame.info().count));
+    let _ = hear();
+    tell(words(stream.read(&other).unwrap()));
+    let _ = hear();
+    drop(frame);
 }

@@ -33,9 +33,13 @@ fn write(arguments: &[String]) {
     queue.synchronize().unwrap();
     tell("created");
     assert_eq!(hear(), "go");
+    let wrong = fill(&queue, 0);
     for (i, source) in (1..).zip(&sources) {
-        let publish =
-            stream.publish_with_id(i, &queue, |slot, queue| queue.memcpy_dtod(source, slot));
+        // In two steps, so that a copy to the mirror that comes too early is not right by chance.
+        let publish = stream.publish_with_id(i, &queue, |slot, queue| {
+            queue.memcpy_dtod(&wrong, slot)?;
+            queue.memcpy_dtod(source, slot)
+        });
         publish.unwrap();
     }
     assert_eq!(hear(), "end");
