@@ -37,7 +37,7 @@ const SLOTS: usize = 64;
 const ROWS: usize = 68;
 const SCHEMA_LEN: usize = 104;
 const HEADER: usize = 256;
-const HEAD: u64 = 384;
+const HEAD: u64 = 512;
 const LINE: u64 = 128;
 
 #[derive(Clone, Copy, ShmPayload)]

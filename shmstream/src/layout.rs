@@ -15,7 +15,7 @@ use crate::schema::{MAX_ALIGN, Schema};
 /// What a stream's file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"SHMSTRM\n";
 /// Raised with every change to the layout or the protocol.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Reads as another number on a machine of the other byte order.
 const BYTE_ORDER: u32 = 0x0102_0304;
 /// The longest schema, in bytes.
@@ -458,7 +458,7 @@ fn checksum(raw: &RawHeader, schema: &[u8]) -> u32 {
 const _: () = {
     // What the code above takes for granted.
     assert!(HEADER_LEN == 256);
-    assert!(size_of::<Head>() == 3 * LINE);
+    assert!(size_of::<Head>() == 4 * LINE);
     assert!(size_of::<Slot>() == LINE && size_of::<Row>() == LINE);
     assert!(MAX_ALIGN <= 4096);
 };

@@ -207,7 +207,7 @@ fn another_version_byte_order_or_page_size_is_named() {
     let bytes = stream_bytes();
     let name = Name::new("version");
     for (at, value, what) in [
-        (VERSION, 2_u32.to_ne_bytes(), "format version"),
+        (VERSION, 1_u32.to_ne_bytes(), "format version"),
         (VERSION, u32::MAX.to_ne_bytes(), "format version"),
         (
             BYTE_ORDER,

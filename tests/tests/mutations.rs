@@ -44,9 +44,9 @@ const ROWS: usize = 68;
 const SCHEMA_LEN: usize = 104;
 const HISTORY: usize = 108;
 const HEADER: usize = 256;
-const HEAD: usize = 384;
+const HEAD: usize = 512;
 const LINE: usize = 128;
-const ATTACHED: usize = 256;
+const ATTACHED: usize = 384;
 
 #[derive(Clone, Copy, Debug, PartialEq, ShmPayload)]
 #[repr(C)]

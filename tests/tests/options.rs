@@ -132,7 +132,7 @@ fn a_file_takes_the_memory_that_the_builder_documents() {
         .create()
         .unwrap();
     let page = rustix::param::page_size();
-    let control = (384_usize + 128 * (3 + 40)).next_multiple_of(page);
+    let control = (512_usize + 128 * (3 + 40)).next_multiple_of(page);
     let data = (3 * 1024_usize).next_multiple_of(page);
     let metadata = fs::metadata(name.path()).unwrap();
     assert_eq!(metadata.len(), (page + control + data) as u64);

@@ -147,7 +147,7 @@ fn a_peer_that_scribbles_over_the_shared_words_brings_nobody_down() {
         .open(name.path())
         .unwrap();
     let (start, end) = control_block(&file);
-    let used = 384 + 128 * (3 + 16);
+    let used = 512 + 128 * (3 + 16);
     assert!(start > 0 && start + used <= end);
     let mut dice = Dice::new(0xdead);
     let until = Instant::now() + Duration::from_secs(3);
@@ -156,8 +156,8 @@ fn a_peer_that_scribbles_over_the_shared_words_brings_nobody_down() {
         rounds += 1;
         // Mostly the head, which everybody uses; and small values, which are nearly right.
         let offset = match dice.below(3) {
-            0 => dice.below(8) * 8,
-            1 => dice.below(384 / 8) * 8,
+            0 => [0, 128, 136, 144][usize::try_from(dice.below(4)).unwrap()],
+            1 => dice.below(512 / 8) * 8,
             _ => dice.below(used / 8) * 8,
         };
         let value = match dice.below(5) {

@@ -19,19 +19,20 @@ const SHORT: Duration = Duration::from_millis(2);
 const MENDS: u64 = 50;
 
 /// Where the words are in the control block, by `docs/protocol.md`.
-const HEAD: u64 = 384;
+const HEAD: u64 = 512;
 const LINE: u64 = 128;
 const LATEST: u64 = 0;
-const NOTIFY: u64 = 8;
-const FIRST: u64 = 12;
-const AWAITED: u64 = 16;
-const HOLDER: u64 = 128;
-const RELEASED: u64 = 132;
-const FREED: u64 = 136;
-const FLAGS: u64 = 140;
-const PUBLISHER: u64 = 144;
-const NUDGE: u64 = 148;
-const ATTACHED: u64 = 256;
+const PUBLISHED: u64 = 128;
+const NOTIFY: u64 = 136;
+const FIRST: u64 = 140;
+const AWAITED: u64 = 144;
+const HOLDER: u64 = 256;
+const RELEASED: u64 = 260;
+const FREED: u64 = 264;
+const FLAGS: u64 = 268;
+const PUBLISHER: u64 = 272;
+const NUDGE: u64 = 276;
+const ATTACHED: u64 = 384;
 const PINS: u64 = 0;
 const NEEDS: u64 = 8;
 const SEEN: u64 = 16;
@@ -159,7 +160,7 @@ fn word(dice: &mut Dice) -> (u64, usize) {
     // The first rows are those that are in use.
     let rows = if dice.below(4) == 0 { ROWS } else { 12 };
     let row = row_at(dice.below(rows as u64));
-    match dice.below(18) {
+    match dice.below(19) {
         0 => (LATEST, 8),
         1 => (NOTIFY, 4),
         2 => (FIRST, 4),
@@ -175,6 +176,7 @@ fn word(dice: &mut Dice) -> (u64, usize) {
         14 => (row + NEEDS, 8),
         15 => (row + SEEN, 8),
         16 => (row + ROLES, 4),
+        17 => (PUBLISHED, 8),
         _ => (row + [PINS, PID][usize::from(dice.below(2) == 0)], 4),
     }
 }
@@ -251,7 +253,8 @@ fn scribbled_words_of_order_bring_nobody_down() {
 /// Makes most words whole again, so that the deeper paths are reached as well. Rows stay attached.
 fn mend(file: &File, control: u64, dice: &mut Dice) {
     let zeros = [0; 128 * SLOTS];
-    file.write_all_at(&zeros[..256], control).unwrap();
+    file.write_all_at(&zeros[..usize::try_from(ATTACHED).unwrap()], control)
+        .unwrap();
     file.write_all_at(&[0xff; 8], control + ATTACHED).unwrap();
     file.write_all_at(&zeros, control + HEAD).unwrap();
     for row in 0..ROWS as u64 {

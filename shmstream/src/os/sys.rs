@@ -1,5 +1,5 @@
 //! The calls that `rustix` lacks: open-file-description range locks, a hook behind `fork`, and
-//! replacing a descriptor by number.
+//! replacing a descriptor by number; and the processor's counter.
 #![allow(unsafe_code)]
 // This file guarantees that each call gets arguments which are valid for its duration, and that the
 // hook does only what POSIX allows in a forked child: calls that are async-signal-safe.
@@ -89,4 +89,34 @@ pub(crate) fn replace(source: BorrowedFd<'_>, target: RawFd) {
     // descriptor; only the caller in `fork.rs` uses this, on descriptors that this crate owns, in a
     // child where no other thread exists.
     let _ = unsafe { libc::dup3(source.as_raw_fd(), target, libc::O_CLOEXEC) };
+}
+
+/// What the kernel calls a clock that it makes of [`ticks`].
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(crate) const COUNTER: &str = "tsc";
+/// No kernel calls a clock so.
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+pub(crate) const COUNTER: &str = "";
+
+/// Returns what the processor's counter of time shows, or zero where none is known.
+///
+/// The processor may read it early, before instructions that come first.
+#[inline]
+pub(crate) fn ticks() -> u64 {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: the instruction is part of the architecture, and touches two registers. A process for which
+    // it was forbidden (`PR_SET_TSC`) could not read the kernel's clock either.
+    return unsafe { std::arch::x86_64::_rdtsc() };
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    0
+}
+
+/// The same, behind all that comes first.
+pub(crate) fn ticks_behind() -> u64 {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: the instruction is part of the architecture, and touches nothing.
+    unsafe {
+        std::arch::x86_64::_mm_lfence();
+    }
+    ticks()
 }

@@ -20,18 +20,29 @@ const SLOT_BITS: u32 = MAX_SLOTS.trailing_zeros();
 #[repr(C)]
 pub(crate) struct Head {
     pub(super) publication: Publication,
+    pub(super) writer: WriterWords,
     lock: LockWords,
     attached: Attached,
 }
 
 /// What a publish writes and a reader loads first.
+///
+/// Nothing else is on this line, and the writer never loads it: a reader that polls takes it away with
+/// each publish, and to have it back costs as much as all instructions of a publish.
 #[repr(C, align(128))]
 pub(super) struct Publication {
-    /// Written by the writer, loaded by everybody: `count << 6 | slot`, zero before the first frame.
-    /// A writer that dies before it stores leaves the frame before as the latest.
+    /// Written by the writer, loaded by everybody else: `count << 6 | slot`, zero before the first
+    /// frame. A writer that dies before it stores leaves the frame before as the latest.
     pub(super) latest: AtomicU64,
-    /// Fired by the writer behind `latest`; readers without a new frame sleep on it. Beside `latest`
-    /// because the writer has just written that line.
+}
+
+/// What the writer looks at in each publish, and readers that find a frame do not.
+#[repr(C, align(128))]
+pub(super) struct WriterWords {
+    /// Written by the holder of the write lock, when it has just taken the lock and behind `latest`;
+    /// loaded by it alone: what `latest` is. A writer that dies leaves any value.
+    pub(super) published: AtomicU64,
+    /// Fired by the writer behind `latest`; readers without a new frame sleep on it.
     notify: Signal,
     /// Written and read by the writer: the slot to try first. The one that was the latest before,
     /// which is in the cache; or the next, where slots take turns. Any value is allowed.
@@ -268,14 +279,6 @@ impl<'a> Control<'a> {
         slot
     }
 
-    /// Asks for the line of a row that its owner will write to.
-    #[inline]
-    pub(crate) fn prefetch_row(self, row: usize) {
-        if let Some(row) = self.rows.get(row) {
-            prefetch::to_write(row);
-        }
-    }
-
     /// Returns the count of the latest frame, after [`Signal::arm`] and before the sleep.
     #[inline]
     pub(crate) fn recheck(self) -> u64 {
@@ -287,7 +290,7 @@ impl<'a> Control<'a> {
     /// Returns the signal that readers without a new frame sleep on.
     #[inline]
     pub(crate) const fn notify(self) -> &'a Signal {
-        &self.head.publication.notify
+        &self.head.writer.notify
     }
 
     /// Returns the signal that a writer without a free slot sleeps on.
@@ -312,6 +315,9 @@ impl<'a> Control<'a> {
         let before = holder.load(Ordering::Relaxed);
         holder.store(number(row), Ordering::Relaxed);
         kill_point!(LockSigned);
+        // Relaxed: what the last holder stored, which the kernel's lock hands over.
+        let latest = self.head.publication.latest.load(Ordering::Relaxed);
+        self.head.writer.published.store(latest, Ordering::Relaxed);
         before != 0
     }
 
@@ -545,6 +551,9 @@ impl Head {
         Self {
             publication: Publication {
                 latest: AtomicU64::new(0),
+            },
+            writer: WriterWords {
+                published: AtomicU64::new(0),
                 notify: Signal::new(),
                 first: AtomicU32::new(0),
                 awaited: AtomicU32::new(0),

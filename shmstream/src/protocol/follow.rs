@@ -142,7 +142,7 @@ impl Control<'_> {
         kill_point!(AwaitStored);
         // Await: pairs with Scan. Zero again only after 2^32 subscriptions without a writer that
         // found none of them.
-        handshake_add32(Label::Await, &self.head.publication.awaited);
+        handshake_add32(Label::Await, &self.head.writer.awaited);
         kill_point!(AwaitCounted);
         self.note(pins.row(), Role::Lossless);
     }

@@ -213,6 +213,22 @@ fn an_abandoned_slot_is_reused_and_never_read() {
 }
 
 #[test]
+fn whoever_takes_the_lock_goes_by_what_is_the_latest() {
+    let block = Block::new(3, 1);
+    let control = block.control();
+    let before = publish(control);
+    let published = &block.head.writer.published;
+    let noted = published.load(Ordering::Relaxed);
+    let (latest, count) = publish(control);
+    // The last holder died right behind Publish.
+    published.store(noted, Ordering::Relaxed);
+    control.sign_on(0);
+    let others = 1 << before.0;
+    assert_ne!(control.claim(others), Ok(latest));
+    assert_eq!(publish(control).1, count + 1);
+}
+
+#[test]
 fn recovers_from_a_writer_that_died_before_the_last_store() {
     let block = Block::new(3, 1);
     let control = block.control();
@@ -254,11 +270,8 @@ fn refuses_words_that_no_writer_left() {
     ));
     assert_eq!(control.pins(0), 0);
 
-    block
-        .head
-        .publication
-        .first
-        .store(u32::MAX, Ordering::Relaxed);
+    block.head.writer.first.store(u32::MAX, Ordering::Relaxed);
+    control.sign_on(0);
     assert_eq!(control.claim(0), Ok(0));
 }
 
@@ -415,7 +428,7 @@ fn an_awaited_frame_is_not_overwritten_and_its_slot_is_not_even_marked() {
         for _ in 0..20 {
             publish(control);
         }
-        assert_eq!(block.head.publication.awaited.load(Ordering::Relaxed), 0);
+        assert_eq!(block.head.writer.awaited.load(Ordering::Relaxed), 0);
     }
 }
 
@@ -523,7 +536,7 @@ fn a_first_slot_that_is_not_there_leads_nowhere() {
     }
     publish(control);
     for first in [3, 64, 1000, u32::MAX] {
-        let hint = &block.head.publication.first;
+        let hint = &block.head.writer.first;
         hint.store(first, Ordering::Relaxed);
         let Err(Occupied { held }) = control.claim(0) else {
             panic!("two are pinned, one is the latest");

@@ -22,8 +22,8 @@ impl Control<'_> {
         kill_point!(ClaimBegun);
         // Relaxed, here and below: only holders of the write lock write these words, and taking the
         // lock made visible what they wrote.
-        let publication = &self.head.publication;
-        let (count, latest) = unpack(publication.latest.load(Ordering::Relaxed));
+        let writer = &self.head.writer;
+        let (count, latest) = unpack(writer.published.load(Ordering::Relaxed));
         let taken = if count == 0 {
             loaned
         } else {
@@ -31,7 +31,7 @@ impl Control<'_> {
         };
         let awaited = self.awaited_from();
         let kept_from = (count + 1).saturating_sub(self.turns.kept).min(awaited);
-        let first = publication.first.load(Ordering::Relaxed) as usize;
+        let first = writer.first.load(Ordering::Relaxed) as usize;
         if first < self.slots.len() && taken >> first & 1 == 0 {
             let state = self.slots[first].state.load(Ordering::Relaxed);
             if is_left(state, kept_from) && self.try_claim(first, state) {
@@ -48,12 +48,12 @@ impl Control<'_> {
     /// is there.
     #[inline]
     pub(crate) fn claim_ahead(self, loaned: u64) -> Option<usize> {
-        let publication = &self.head.publication;
+        let writer = &self.head.writer;
         // Relaxed: as in `claim`.
-        let (count, latest) = unpack(publication.latest.load(Ordering::Relaxed));
+        let (count, latest) = unpack(writer.published.load(Ordering::Relaxed));
         let taken = loaned | 1 << latest;
         let kept_from = (count + 1).saturating_sub(self.turns.kept);
-        let first = publication.first.load(Ordering::Relaxed) as usize;
+        let first = writer.first.load(Ordering::Relaxed) as usize;
         if first < self.slots.len() && taken >> first & 1 == 0 && self.announced() == 0 {
             let state = self.slots[first].state.load(Ordering::Relaxed);
             if is_left(state, kept_from) && self.try_claim(first, state) {
@@ -97,7 +97,7 @@ impl Control<'_> {
     #[inline]
     fn announced(self) -> u32 {
         // Scan: pairs with Await.
-        let awaited = &self.head.publication.awaited;
+        let awaited = &self.head.writer.awaited;
         handshake_load32(Label::Scan, &[Label::Claim], awaited)
     }
 
@@ -159,8 +159,13 @@ impl Control<'_> {
     /// The caller then fires [`notify`](Self::notify).
     #[inline]
     pub(crate) fn publish(self, slot: usize, frame: FrameWords) -> u64 {
-        let publication = &self.head.publication;
-        let (count, before) = unpack(publication.latest.load(Ordering::Relaxed));
+        let Head {
+            publication,
+            writer,
+            ..
+        } = self.head;
+        // Relaxed: as in `claim`.
+        let (count, before) = unpack(writer.published.load(Ordering::Relaxed));
         let count = count + 1;
         self.slots[slot].frame.store(frame);
         kill_point!(PublishStamped);
@@ -174,11 +179,14 @@ impl Control<'_> {
         };
         let first = if self.turns.all { next } else { before };
         #[expect(clippy::cast_possible_truncation, reason = "below 64")]
-        publication.first.store(first as u32, Ordering::Relaxed);
+        writer.first.store(first as u32, Ordering::Relaxed);
         kill_point!(PublishTurned);
+        let latest = pack(count, slot);
         // Publish: pairs with Observe and Recheck.
-        handshake_store(Label::Publish, &publication.latest, pack(count, slot));
+        handshake_store(Label::Publish, &publication.latest, latest);
         kill_point!(Published);
+        // Relaxed: for this writer, and whoever takes the lock next stores it anew.
+        writer.published.store(latest, Ordering::Relaxed);
         count
     }
 
@@ -233,7 +241,7 @@ fn claim_another(
     awaited: u64,
 ) -> Result<usize, Occupied> {
     let control = Control::new(head, slots, rows, Turns::default());
-    let first = head.publication.first.load(Ordering::Relaxed) as usize % slots.len();
+    let first = head.writer.first.load(Ordering::Relaxed) as usize % slots.len();
     let mut held = 0;
     for slot in (first..slots.len()).chain(0..first) {
         let state = slots[slot].state.load(Ordering::Relaxed);
@@ -265,7 +273,7 @@ fn look_for_awaited(head: &Head, rows: &[Row], announced: u32) -> u64 {
     if lowest.is_none() {
         // Nobody awaits anything any more: whoever is counted in what was loaded would have been
         // found. Failing means that somebody does by now.
-        let _ = head.publication.awaited.compare_exchange(
+        let _ = head.writer.awaited.compare_exchange(
             announced,
             0,
             Ordering::Relaxed,

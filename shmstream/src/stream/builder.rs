@@ -30,7 +30,7 @@ use crate::schema::Schema;
 /// ```
 ///
 /// A stream takes one page for its header (more for a schema of kilobytes),
-/// `384 + 128 × (slots + participants)` bytes rounded up to pages for the words that processes share,
+/// `512 + 128 × (slots + participants)` bytes rounded up to pages for the words that processes share,
 /// and its slots: each as large as a frame, rounded up to 128 bytes, or to pages for frames of a page
 /// and more.
 #[must_use = "a builder does nothing before `create`, `open` or `open_or_create`"]

@@ -11,7 +11,7 @@ const CONTROL: usize = 40;
 const SCHEMA_LEN: usize = 104;
 const HEADER: usize = 256;
 /// The words of the control block of a stream with a few slots and rows.
-const WORDS: u64 = 3 * 384;
+const WORDS: u64 = 512 + 5 * 128;
 
 #[derive(Clone, Copy, ShmPayload)]
 #[repr(C)]
@@ -123,7 +123,7 @@ pub(crate) fn mutate(template: &[u8], dice: &mut Dice) -> Vec<u8> {
             ),
             // What is the latest, the states, who is attached.
             6 => {
-                let word = [0, 16, 128, 144, 256, 384, 512, 384 + 5 * 128];
+                let word = [0, 136, 256, 272, 384, 512, 640, 512 + 5 * 128];
                 let word = word[dice.place(0, word.len() as u64)];
                 put(&mut bytes, control + word, &value);
             }

@@ -93,7 +93,7 @@ impl Words {
 
     /// Returns whether somebody may sleep on `notify`.
     pub(crate) fn is_notify_armed(&self) -> bool {
-        self.word(8) & 3 != 0
+        self.word(136) & 3 != 0
     }
 
     /// Returns what is left by those who are dead, by the status of the stream.
@@ -110,10 +110,10 @@ impl Words {
         };
         let mut awaited = false;
         for row in 0..self.rows {
-            let offset = 384 + 128 * (self.slots + row);
+            let offset = 512 + 128 * (self.slots + row);
             let [pins, needs, seen] = [0, 8, 16].map(|word| self.long(offset + word));
             let [pid, roles] = [24, 28].map(|word| self.word(offset + word));
-            let listed = self.long(256 + 8 * (row / 64)) >> (row % 64) & 1 != 0;
+            let listed = self.long(384 + 8 * (row / 64)) >> (row % 64) & 1 != 0;
             if alive(row) {
                 awaited |= needs != 0;
                 continue;
@@ -124,23 +124,23 @@ impl Words {
             let begun = pins | needs | seen | u64::from(pid | roles) != 0;
             note(!listed && begun, Left::RowBegun);
         }
-        note(self.word(16) != 0 && !awaited, Left::Awaited);
-        let holder = self.word(128);
+        note(self.word(144) != 0 && !awaited, Left::Awaited);
+        let holder = self.word(256);
         note(
             holder != 0 && !alive(u64::from(holder) - 1),
             Left::Signature,
         );
         let latest = self.long(0) >> 6;
         for slot in 0..self.slots {
-            let state = self.long(384 + 128 * slot);
+            let state = self.long(512 + 128 * slot);
             note(state == 1, Left::GivenUp);
             note(state > 1 && state & 1 != 0, Left::Marked);
             note(state >> 1 > latest, Left::Ahead);
         }
         note(self.is_notify_armed(), Left::NotifyArmed);
-        note(self.word(132) & 3 != 0, Left::ReleasedArmed);
-        note(self.word(136) & 3 != 0, Left::FreedArmed);
-        let unlinked = self.word(140) & 1 != 0;
+        note(self.word(260) & 3 != 0, Left::ReleasedArmed);
+        note(self.word(264) & 3 != 0, Left::FreedArmed);
+        let unlinked = self.word(268) & 1 != 0;
         note(unlinked && status.link == Link::Current, Left::UnlinkMark);
         left
     }

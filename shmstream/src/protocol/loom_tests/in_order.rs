@@ -289,7 +289,7 @@ pub(super) fn death_in_the_middle() {
 
 /// Returns how many subscribers a writer counts for whom it keeps frames; zero keeps none.
 fn counted(block: &Block) -> u32 {
-    let awaited = &block.control().head.publication.awaited;
+    let awaited = &block.control().head.writer.awaited;
     awaited.load(Ordering::Relaxed)
 }
 

@@ -7,7 +7,7 @@ fn a_damaged_hint_leads_to_no_slot_that_is_not_there() {
     let block = Block::new(3, 1);
     let control = block.control();
     publish(control);
-    let first = &block.head.publication.first;
+    let first = &block.head.writer.first;
     for damaged in [3, 64, u32::MAX] {
         first.store(damaged, Ordering::Relaxed);
         assert_eq!(control.claim(0b111), Err(Occupied { held: 0 }));
@@ -57,7 +57,7 @@ fn nothing_is_claimed_ahead_whose_frame_is_kept() {
     publish(control);
     let (kept, _) = publish(control);
     publish(control);
-    let first = &block.head.publication.first;
+    let first = &block.head.writer.first;
     first.store(u32::try_from(kept).unwrap(), Ordering::Relaxed);
     assert_eq!(control.claim_ahead(0), None);
 }

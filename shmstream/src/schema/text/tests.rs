@@ -327,7 +327,8 @@ fn padded(name: &str, parts: Vec<(String, Schema, Vec<usize>)>, tuple: bool, rai
         let before = schema.align();
         push(&name, schema, before);
     }
-    align <<= raise;
+    // Raised at each level of nesting, so up to the limit of a stream.
+    align = (align << raise).min(4096);
     // One byte more, so that padding before it at the alignment leaves the end there.
     push("last", Schema::tensor(DType::U8, &[align]), align);
     let schema = Schema::structure_of(name, fields).unwrap();
