@@ -12,7 +12,7 @@ use std::fmt;
 pub use host::{HostHandle, HostLock};
 #[cfg(feature = "cuda")]
 pub(crate) use info::uuid_text;
-pub use info::{DeviceInfo, Handover, Placement};
+pub use info::{DeviceInfo, Handover, Placement, Sharing};
 pub use problem::{Place, Problem};
 
 /// What the CUDA driver says of this machine.

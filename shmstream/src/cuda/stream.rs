@@ -23,7 +23,7 @@ use super::memory::{Block, Memory, is_exporter_alive};
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::gpu::{Problem, uuid_text};
-use crate::layout::{self, Device, Handover, Header};
+use crate::layout::{self, Device, Handover, Header, Sharing};
 use crate::name::StreamName;
 use crate::payload::GpuPayload;
 use crate::schema::Schema;
@@ -228,6 +228,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             uuid: gpu.uuid().map_err(fail)?,
             placement: placement::<P>(),
             handover,
+            sharing: Sharing::Handle,
             memory: block.handle,
             stride,
             size,
