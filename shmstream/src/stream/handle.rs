@@ -3,7 +3,7 @@
 mod device;
 
 use std::cell::Cell;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::os::clock::Clock;
 use crate::os::fork::Unshared;
 use crate::os::futex::Slept;
 use crate::os::map::Residency;
-use crate::os::shm::{Directory, FileId, Standing, check_size, truncated};
+use crate::os::shm::{Directory, FileId, Standing, check_size, open_again, truncated};
 use crate::os::{futex, lock};
 use crate::protocol::{Control, FrameWords, Holding, Occupied, Pinned, Pins, Signal, Torn};
 use crate::region::{Claim, Pin, Region};
@@ -154,12 +154,7 @@ impl Handle {
     /// Attaches to the same stream once more, as another participant.
     pub(crate) fn attach_again(&self) -> Result<Self> {
         self.check_fork()?;
-        // Another open file description, since locks belong to one. By descriptor and not by name,
-        // which may stand for another stream now.
-        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
-        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&self.file.as_fd());
-        let path = format!("/proc/self/fd/{descriptor}");
-        let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
+        let file = open_again(&*self.file)
             .map_err(|error| Error::os(&self.name, "open its file once more", error))?;
         kill_point!(CloneOpened);
         let file = unshared(&self.name, file)?;
