@@ -21,9 +21,10 @@ use super::builder::CudaBuilder;
 use super::device::Gpu;
 use super::memory::{Block, Memory, is_exporter_alive};
 use super::shared::Shared;
+use super::sharing::{self, Holding, Offer};
 use crate::error::{Error, Result};
 use crate::gpu::{Problem, uuid_text};
-use crate::layout::{self, Device, Handover, Header, Sharing};
+use crate::layout::{self, Device, Handover, Header, Plan, Sharing};
 use crate::name::StreamName;
 use crate::payload::GpuPayload;
 use crate::schema::Schema;
@@ -84,10 +85,17 @@ mod sealed {
 /// }
 /// ```
 pub struct CudaStream<T: GpuPayload, P: Placement = DeviceOnly> {
-    /// Dropped before the memory, whose fate depends on who is attached.
+    /// What hands the memory on, if it is shared by descriptors. Dropped before the row goes, which may be
+    /// another's then.
+    #[expect(dead_code, reason = "dropped to hand nothing on any more")]
+    offer: Option<Offer>,
+    /// Dropped before the memory, whose fate depends on who is attached, if it is shared by handle.
     handle: Handle,
     shared: Arc<Shared>,
     memory: Arc<Memory>,
+    /// The lock that says that the memory is there, if it is shared by descriptors. Dropped behind it.
+    #[expect(dead_code, reason = "dropped to give it back")]
+    memory_lock: Option<sharing::Lock>,
     gpu: Gpu,
     /// Elements of a frame.
     len: usize,
@@ -116,8 +124,10 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
 
     /// Creates a stream of frames of this shape, on the context's device.
     ///
-    /// A name whose stream has lost its device memory is taken over. The memory is there as long as
-    /// this process: others go on with the stream when the handle is dropped, not when the process ends.
+    /// Where the driver can do it, the memory is shared by descriptors, and lives as long as any process
+    /// has the stream open. Otherwise it is shared by a handle of the driver, and is there as long as this
+    /// process: others go on with the stream when the handle is dropped, not when the process ends.
+    /// [`CudaBuilder::sharing`] chooses. A name whose stream has lost its device memory is taken over.
     ///
     /// # Errors
     ///
@@ -153,16 +163,21 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             None => return Err(Error::gpu(name, Problem::OnHost)),
         }
         let shape = check_payload::<T>(name, &declared.payload)?;
-        let (options, handover) = (declared.options(), declared.handover());
-        Self::create_with(name, &options, handover, shape, context)
+        let ways = Ways {
+            handover: declared.handover(),
+            sharing: declared.sharing,
+        };
+        Self::create_with(name, &declared.options(), ways, shape, context)
     }
 
     /// Opens a stream that exists, also one of this process.
     ///
     /// # Errors
     ///
-    /// [`Error::Gpu`] without a GPU, with a context of another device, with another placement, and when
-    /// the process that created the stream is gone; [`Error::Type`] for another payload;
+    /// [`Error::Gpu`] without a GPU, with a context of another device, with another placement,
+    /// [`Problem::ExporterGone`] when the device memory is gone, and [`Problem::Unreachable`] when nobody
+    /// hands it over, which is certain after five seconds; [`Error::Type`] for another payload;
+    /// [`Error::Limit`] without a descriptor or a thread to hand the memory on with;
     /// [`Error::NotFound`] and what [`Stream::open`](crate::Stream::open) returns for the file.
     pub fn open(name: impl AsRef<[u8]>, context: &Arc<CudaContext>) -> Result<Self> {
         Self::builder(name).open(context)
@@ -171,7 +186,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     pub(super) fn open_or_create_with(
         name: &StreamName,
         options: &Options,
-        handover: Handover,
+        ways: Ways,
         shape: &[usize],
         context: &Arc<CudaContext>,
     ) -> Result<Self> {
@@ -184,7 +199,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
                 }) => {}
                 opened => return opened.and_then(|stream| stream.with_shape(shape)),
             }
-            match Self::create_with(name, options, handover, shape, context) {
+            match Self::create_with(name, options, ways, shape, context) {
                 // Somebody else was faster.
                 Err(Error::AlreadyExists { .. }) => {}
                 created => return created,
@@ -203,14 +218,34 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     pub(super) fn create_with(
         name: &StreamName,
         options: &Options,
-        handover: Handover,
+        ways: Ways,
         shape: &[usize],
         context: &Arc<CudaContext>,
     ) -> Result<Self> {
-        let fail = |problem| Error::gpu(name, problem);
-        let gpu = Gpu::new(context).map_err(fail)?;
-        let schema = declared::<T>(name, shape)?;
-        let mut plan = options.plan(name, schema)?;
+        let sharing = ways.check(name)?;
+        let gpu = Gpu::new(context).map_err(|problem| Error::gpu(name, problem))?;
+        let plan = options.plan(name, declared::<T>(name, shape)?)?;
+        give_up_dead(name)?;
+        let create =
+            |plan, sharing| Self::create_as(name, options, plan, ways.handover, sharing, &gpu);
+        match sharing {
+            Some(sharing) => create(plan, sharing),
+            // What the driver or the system refuses need not be refused for memory handles.
+            None => create(plan.clone(), Sharing::Descriptor).or_else(|error| match error {
+                Error::AlreadyExists { .. } => Err(error),
+                _ => create(plan, Sharing::Handle),
+            }),
+        }
+    }
+
+    fn create_as(
+        name: &StreamName,
+        options: &Options,
+        mut plan: Plan,
+        handover: Handover,
+        sharing: Sharing,
+        gpu: &Gpu,
+    ) -> Result<Self> {
         let sizes = Device::sizes(plan.schema.size(), plan.slots);
         let (stride, size) = sizes.ok_or_else(|| Error::TooLarge {
             name: name.clone(),
@@ -218,27 +253,28 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             limit: isize::MAX.unsigned_abs() as u64,
             limited_by: "the address space",
         })?;
-        give_up_dead(name)?;
         let events = match handover {
             Handover::Callback => 0,
             Handover::Event => plan.slots,
         };
-        let mut block = Block::allocate(&gpu, size, events).map_err(fail)?;
+        let mut block = Block::allocate(name, gpu, size, events, sharing)?;
         plan.device = Some(Device {
-            uuid: gpu.uuid().map_err(fail)?,
+            uuid: gpu.uuid().map_err(|problem| Error::gpu(name, problem))?,
             placement: placement::<P>(),
             handover,
-            sharing: Sharing::Handle,
+            sharing,
             memory: block.handle,
             stride,
             size,
             events: std::mem::take(&mut block.event_handles),
         });
-        let handle = options.create_planned(name, plan)?;
-        let Header { plan, origin, .. } = handle.header();
-        let (rows, file) = (plan.participants, handle.file());
-        let memory = block.become_memory(origin.instance, stride, rows, file);
-        Self::join(handle, memory, gpu)
+        let mut holding = None;
+        let handle = options.create_planned(name, plan, |handle| {
+            holding = block.share(handle)?;
+            Ok(())
+        })?;
+        let memory = block.become_memory(&handle, stride);
+        Self::join(handle, memory, holding, gpu.clone())
     }
 
     pub(super) fn open_with(
@@ -248,24 +284,31 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ) -> Result<Self> {
         let gpu = Gpu::new(context).map_err(|problem| Error::gpu(name, problem))?;
         let check = |header: &Header| check_header::<T, P>(name, header, &gpu);
-        let handle = Handle::open_device(name, options, check)?;
-        let header = handle.header();
-        let Some(device) = &header.plan.device else {
+        let mut handle = Handle::open_device(name, options, check)?;
+        let Some(device) = handle.header().plan.device.clone() else {
             return Err(Error::gpu(name, Problem::OnHost));
         };
-        let instance = header.origin.instance;
-        let memory = Memory::of(name, &gpu, instance, device, handle.file())?;
-        Self::join(handle, memory, gpu)
+        let (memory, holding) = Memory::of(name, &gpu, &mut handle, &device)?;
+        Self::join(handle, memory, holding, gpu)
     }
 
     /// Makes a handle of its parts.
-    fn join(handle: Handle, memory: Arc<Memory>, gpu: Gpu) -> Result<Self> {
+    fn join(
+        handle: Handle,
+        memory: Arc<Memory>,
+        holding: Option<Holding>,
+        gpu: Gpu,
+    ) -> Result<Self> {
         let name = handle.name().clone();
+        let (offer, memory_lock) =
+            holding.map_or((None, None), |Holding { offer, lock }| (offer, Some(lock)));
         Ok(Self {
             shared: Shared::new(&name, &handle)?,
             len: handle.header().plan.schema.size() / size_of::<T>(),
+            offer,
             handle,
             memory,
+            memory_lock,
             gpu,
             queues: RefCell::default(),
             last: RefCell::default(),
@@ -363,6 +406,31 @@ impl<T: GpuPayload, P: Placement> fmt::Debug for CudaStream<T, P> {
             .field("shape", &self.shape())
             .field("count", &self.count())
             .finish_non_exhaustive()
+    }
+}
+
+/// How a stream that is created is to be used by several processes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ways {
+    pub(super) handover: Handover,
+    /// `None` for by descriptors where that works.
+    pub(super) sharing: Option<Sharing>,
+}
+
+impl Ways {
+    /// Checks that the ways go together, and returns how memory is shared if that does not depend on what
+    /// works.
+    fn check(self, name: &StreamName) -> Result<Option<Sharing>> {
+        match (self.handover, self.sharing) {
+            (Handover::Callback, sharing) => Ok(sharing),
+            // Events are opened by handles, and go with their creator anyway.
+            (Handover::Event, None | Some(Sharing::Handle)) => Ok(Some(Sharing::Handle)),
+            (Handover::Event, Some(Sharing::Descriptor)) => {
+                let reason = "must be Sharing::Handle for frames that are handed over by event: events \
+                              are opened by handles, and go with the process that created them";
+                Err(Error::invalid(name, "the sharing", String::from(reason)))
+            }
+        }
     }
 }
 

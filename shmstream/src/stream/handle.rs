@@ -28,7 +28,7 @@ use crate::write_lock::{Held, LOOK_AGAIN, Patience, Refused, WriteLock};
 
 /// How often a reader looks for a new frame before it goes to sleep.
 pub(super) const SPINS: u32 = 100;
-/// The row whose lock says that the process with the device memory is alive: behind all others.
+/// The row whose lock says that the device memory is there: behind all others.
 pub(crate) const EXPORTER: usize = crate::protocol::MAX_PARTICIPANTS;
 /// How long a writer without a free slot sleeps before it looks again; see `Pin`'s drop.
 pub(super) const LOOK_FOR_SLOT: Duration = Duration::from_millis(1);
@@ -64,7 +64,7 @@ pub(crate) struct Handle {
     missed: Cell<u64>,
     residency: Residency,
     unlink_on_drop: bool,
-    /// The memory of a device that the frames live in is this handle's.
+    /// The handle has the lock that says that the device memory is there.
     pub(super) exports: bool,
     /// Made when somebody waits without a thread.
     #[cfg(feature = "async")]
@@ -80,8 +80,12 @@ pub(crate) struct Creation {
 }
 
 impl Handle {
-    /// Creates a stream and attaches to it.
-    pub(crate) fn create(name: &StreamName, creation: Creation) -> Result<Self> {
+    /// Creates a stream and attaches to it. `prepare` is called before the stream has its name.
+    pub(crate) fn create(
+        name: &StreamName,
+        creation: Creation,
+        prepare: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Self> {
         let Creation {
             plan,
             mode,
@@ -110,12 +114,8 @@ impl Handle {
         let mut handle = Self::attach(name, directory, header, file, residency)?;
         handle.region.prepare_writing(name, &handle.file)?;
         kill_point!(CreateMapped);
-        if handle.header.plan.device.is_some() {
-            // As above: nobody sees the stream without its exporter.
-            lock::try_lock_row(&*handle.file, EXPORTER)
-                .map_err(|error| Error::os(name, "lock the exporter's byte", error))?;
-            handle.exports = true;
-        }
+        // As above: nobody sees a stream on a device without one who has its memory.
+        prepare(&mut handle)?;
         handle
             .directory
             .link(name, &*handle.file)
