@@ -419,11 +419,11 @@ fn come_and_go(arguments: &[String]) {
     }
 }
 
-/// Whoever opens gets the memory, or is told that it is gone: nothing else, and soon.
+/// Whoever opens gets the memory, or is told that it is gone: nothing else, and soon. Which of them follows
+/// from pauses that are chosen so that both happen.
 #[test]
 fn the_last_may_leave_while_another_comes() {
     let driver = Driver::new();
-    let mut outcomes = [0, 0];
     for i in 0..12 {
         let name = Name::new("cuda-memory-race");
         let mut last = child(&driver, "leave", &[&name, &(i * 400)]);
@@ -432,7 +432,6 @@ fn the_last_may_leave_while_another_comes() {
         last.say("go");
         match comer.line().as_str() {
             "ready" => {
-                outcomes[0] += 1;
                 last.finish();
                 let mut comer = comer;
                 ask(&mut comer, "read", "frame 1");
@@ -440,14 +439,12 @@ fn the_last_may_leave_while_another_comes() {
                 assert!(device(&name).shared);
             }
             "ExporterGone" => {
-                outcomes[1] += 1;
                 last.finish();
                 assert!(!device(&name).shared);
             }
             other => panic!("{other}"),
         }
     }
-    assert_eq!(outcomes[0] + outcomes[1], 12);
 }
 
 fn leave(arguments: &[String]) {
@@ -524,13 +521,17 @@ fn one_without_descriptors_answers_when_it_has_some() {
 
 /// Takes all descriptors that this process can have, until it is told to go on.
 fn hoard(arguments: &[String]) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let name: String = argument(arguments, 0);
     let stream = CudaStream::<i64>::create(&name, &[LEN], &context()).unwrap();
-    let limit = rustix::process::Rlimit {
-        current: Some(100),
-        maximum: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
+    let numbers = std::fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = numbers.map(|link| link.unwrap().file_name().into_string().unwrap());
+    let highest: u64 = numbers.map(|number| number.parse().unwrap()).max().unwrap();
+    let limit = Rlimit {
+        current: Some(highest + 10),
+        maximum: getrlimit(Resource::Nofile).maximum,
     };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    setrlimit(Resource::Nofile, limit).unwrap();
     let mut hoarded = Vec::new();
     while let Ok(file) = std::fs::File::open("/dev/null") {
         hoarded.push(file);

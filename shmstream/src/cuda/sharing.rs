@@ -156,7 +156,10 @@ impl Drop for Lock {
 
 /// Asks those who have the memory of a handle's stream for it, each for itself. The handle holds the lock.
 pub(super) fn ask(handle: &Handle) -> Result<std::result::Result<OwnedFd, Holders>> {
-    let failed = |operation| move |error: io::Error| Error::os(handle.name(), operation, error);
+    let failed = |operation| {
+        let name = handle.name();
+        move |source: io::Error| Refusal { operation, source }.on(name)
+    };
     // Without any locks: what lies in the socket of a process that is stopped keeps them.
     let file = shm::open_again(&**handle.file())
         .map_err(|error| failed("open its file once more")(error.into()))?;
