@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "each test uses a part")]
 mod support;
 
+use std::io::{Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -568,18 +569,22 @@ fn a_forked_child_keeps_nothing() {
 fn fork(arguments: &[String]) {
     let name: String = argument(arguments, 0);
     let stream = CudaStream::<i64>::create(&name, &[LEN], &context()).unwrap();
+    let (mut from_child, to_parent) = std::io::pipe().unwrap();
     // SAFETY: `fork` asks that the child of a process with several threads calls only what is
-    // async-signal-safe. The child below drops a handle, which does nothing there, and sleeps.
+    // async-signal-safe. The child below drops a handle, which does nothing there, writes and sleeps.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {
         drop(stream);
+        (&to_parent).write_all(&[1]).unwrap();
         // As long as a test may take, in case that it does not end it.
         // SAFETY: `sleep` may be called at any time.
         unsafe { libc::sleep(120) };
         // SAFETY: `_exit` may be called at any time; it runs nothing of the parent's.
         unsafe { libc::_exit(0) }
     }
+    // What a child has of its parent goes while `fork` returns there.
+    from_child.read_exact(&mut [0]).unwrap();
     tell(pid);
     let _ = hear();
     drop(stream);

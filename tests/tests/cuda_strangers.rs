@@ -18,11 +18,14 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use shmstream::cuda::CudaStream;
-use shmstream::gpu::{Holders, Problem};
+use shmstream::gpu::{Holders, HostHandle, Problem};
 use shmstream::{Error, Stream, stat};
 use shmstream_tests::driver::Driver;
-use shmstream_tests::{Child, DEADLINE, Name, argument, hear, path_of, play, skip, tell};
+use shmstream_tests::{
+    Child, DEADLINE, Name, argument, eventually, hear, path_of, play, skip, tell,
+};
 use support::{LEN, child, context, frame_of, value};
 
 /// Users and a group that own nothing.
@@ -30,8 +33,9 @@ const READER: u32 = 40_001;
 const OTHER: u32 = 40_002;
 const GROUP: u32 = 40_003;
 
-/// What `docs/protocol.md` says of questions.
+/// What `docs/protocol.md` says of questions and answers.
 const ASK: &[u8] = b"shmstream ask  1";
+const GIVE: &[u8] = b"shmstream give 1";
 
 #[test]
 fn child_entry() {
@@ -41,6 +45,7 @@ fn child_entry() {
         ("open_as", open_as),
         ("stranger", stranger),
         ("squat", squat),
+        ("create_anew", create_anew),
     ]);
 }
 
@@ -216,6 +221,60 @@ fn only_the_streams_own_file_open_for_writing_gets_the_memory() {
     }
     assert!(is_given(&instance, ASK, &[file]));
     drop(creator);
+}
+
+/// This process hands memory on, as slowly as it likes: whoever waits for it holds the lock on it already, so
+/// that nobody takes the name over in the moment in which the last who had it is gone.
+#[test]
+fn memory_on_its_way_is_somebodys() {
+    let name = Name::new("cuda-strangers-way");
+    let driver = Driver::new();
+    let mut creator = started(&driver, "create", &[&name, &600]);
+    let instance = instance(&name);
+    let file = for_writing(&name.path());
+    let given = {
+        let socket = connect(&instance, 0);
+        send(&socket, ASK, &[file.as_fd()]);
+        receive(&socket).expect("an answer").remove(0)
+    };
+    // A row, and the socket that belongs to it.
+    let _attached = HostHandle::open(&name).unwrap();
+    let rows = stat(&name).unwrap().participants;
+    let row = rows.iter().find(|one| one.pid == std::process::id());
+    let listener = socket();
+    rustix::net::bind(&listener, &address(&instance, row.unwrap().row)).unwrap();
+    rustix::net::listen(&listener, 16).unwrap();
+    // The creator answers nobody any more, so this process is asked.
+    let pid = Pid::from_raw(i32::try_from(creator.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    set_socket_timeout(&listener, Timeout::Recv, Some(DEADLINE)).unwrap();
+    let mut comer = child(&driver, "open", &[&name]);
+    let question = rustix::net::accept(&listener).unwrap();
+    assert_eq!(receive(&question).expect("a question").len(), 1);
+    creator.kill();
+
+    assert!(stat(&name).unwrap().device.unwrap().shared);
+    let taken = child(&driver, "create_anew", &[&name]);
+    taken.expect("AlreadyExists");
+    taken.finish();
+    send(&question, GIVE, &[given.as_fd()]);
+    comer.expect("ready");
+    // It hands the memory on as any other.
+    drop(listener);
+    let second = started(&driver, "open", &[&name]);
+    comer.kill();
+    drop(second);
+    eventually("it is gone with the last", || {
+        !stat(&name).unwrap().device.unwrap().shared
+    });
+}
+
+fn create_anew(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    match CudaStream::<i64>::create(&name, &[LEN], &context()) {
+        Err(Error::AlreadyExists { .. }) => tell("AlreadyExists"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
