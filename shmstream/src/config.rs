@@ -37,6 +37,7 @@
 //! | `huge_pages` | whether to ask for huge pages ([`Builder::huge_pages`](crate::Builder::huge_pages)) | `false` |
 //! | `placement` | for a stream on a GPU, where frames are kept: `"device-only"` or `"mirrored"` | on the host |
 //! | `handover` | for a stream on a GPU, how frames are handed over: `"callback"` or `"event"` | `"callback"` |
+//! | `sharing` | for a stream on a GPU, how its memory is shared: `"descriptor"` or `"handle"` | what the driver can do; `"handle"` by event |
 //!
 //! A stream on a GPU is compared like others and not created from here: that takes the process whose GPU
 //! it is (`CudaStream::create_declared`, with the feature `cuda`).

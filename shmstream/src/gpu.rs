@@ -12,8 +12,8 @@ use std::fmt;
 pub use host::{HostHandle, HostLock};
 #[cfg(feature = "cuda")]
 pub(crate) use info::uuid_text;
-pub use info::{DeviceInfo, Handover, Placement};
-pub use problem::{Place, Problem};
+pub use info::{DeviceInfo, Handover, Placement, Sharing};
+pub use problem::{Holders, Place, Problem};
 
 /// What the CUDA driver says of this machine.
 ///

@@ -7,7 +7,7 @@ use device::RawDevice;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 pub(crate) use device::Device;
-pub use device::{Handover, Placement};
+pub use device::{Handover, Placement, Sharing};
 
 use crate::protocol::{Head, MAX_PARTICIPANTS, MAX_SLOTS, Row, Slot, Turns};
 use crate::schema::{MAX_ALIGN, Schema};

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 use shmstream::cuda::{self, CudaStream};
-use shmstream::gpu::{Availability, HostHandle, Problem, availability};
+use shmstream::gpu::{Availability, HostHandle, Problem, Sharing, availability};
 use shmstream::{Error, Link, Start, stat};
 use shmstream_tests::driver::Driver;
 use shmstream_tests::{Child, DEADLINE, Name, PrivateDir, argument, hear, play, tell};
@@ -32,12 +32,18 @@ fn child_entry() {
     ]);
 }
 
+/// Asks for memory that goes with its creator.
+const BY_HANDLE: &str = "by handle";
+
 /// Serves a stream that it opens, or creates if there is none it can open: each line is a wish.
 fn serve(arguments: &[String]) {
     let name: String = argument(arguments, 0);
     let context = context();
     let queue = context.new_stream().unwrap();
-    let builder = CudaStream::<i64>::builder(&name);
+    let mut builder = CudaStream::<i64>::builder(&name);
+    if arguments.get(1).is_some_and(|how| how == BY_HANDLE) {
+        builder = builder.sharing(Sharing::Handle);
+    }
     let stream = builder.open_or_create(&[LEN], &context).unwrap();
     tell("ready");
     loop {
@@ -95,6 +101,12 @@ fn name_of(error: &Error) -> String {
 
 fn served(driver: &Driver, name: &Name) -> Child {
     let server = child(driver, "serve", &[name]);
+    server.expect("ready");
+    server
+}
+
+fn served_by_handle(driver: &Driver, name: &Name) -> Child {
+    let server = child(driver, "serve", &[name, &BY_HANDLE]);
     server.expect("ready");
     server
 }
@@ -250,7 +262,7 @@ fn lose_following(arguments: &[String]) {
 fn others_go_on_after_the_creators_death_until_there_is_an_heir() {
     let name = Name::new("cuda-dead-creator");
     let driver = Driver::new();
-    let mut creator = served(&driver, &name);
+    let mut creator = served_by_handle(&driver, &name);
     ask(&mut creator, "write", "wrote 1");
     let mut writer = served(&driver, &name);
     let mut reader = served(&driver, &name);
@@ -370,7 +382,7 @@ fn equal_pids_of_two_containers_are_told() {
     let name = Name::new("cuda-equal-pids");
     let driver = Driver::stand_in();
     let settings = [("STANDIN_PID", String::from("1"))];
-    let server = child_with(&driver, &settings, "serve", &[&name]);
+    let server = child_with(&driver, &settings, "serve", &[&name, &BY_HANDLE]);
     server.expect("ready");
     let refused = child_with(&driver, &settings, "open", &[&name]);
     let line = refused.line();
@@ -380,6 +392,15 @@ fn equal_pids_of_two_containers_are_told() {
     let settings = [("STANDIN_PID", String::from("2"))];
     let other = child_with(&driver, &settings, "serve", &[&name]);
     other.expect("ready");
+    drop((server, other));
+    // And where memory is shared by descriptors, no number of a process matters.
+    let settings = [("STANDIN_PID", String::from("1"))];
+    let mut server = child_with(&driver, &settings, "serve", &[&name]);
+    server.expect("ready");
+    ask(&mut server, "write", "wrote 1");
+    let mut other = child_with(&driver, &settings, "serve", &[&name]);
+    other.expect("ready");
+    ask(&mut other, "read", "frame 1");
 }
 
 #[test]
@@ -387,6 +408,7 @@ fn a_driver_without_handles_is_explained() {
     let name = Name::new("cuda-no-handles");
     let driver = Driver::stand_in();
     let mig = "NVIDIA A100-SXM4-40GB MIG 1g.5gb";
+    // As there, descriptors do not work either, whatever the attributes say.
     for (device, fault, words) in [
         ("NVIDIA A100", "cuIpcGetMemHandle=801", "--pid"),
         ("NVIDIA A100", "cuIpcGetMemHandle=800", "PID namespace"),
@@ -395,7 +417,10 @@ fn a_driver_without_handles_is_explained() {
     ] {
         let settings = [
             ("STANDIN_NAME", device.to_owned()),
-            ("STANDIN_FAIL", fault.to_owned()),
+            (
+                "STANDIN_FAIL",
+                format!("{fault},cuMemImportFromShareableHandle=801"),
+            ),
         ];
         let refused = child_with(&driver, &settings, "create", &[&name]);
         let line = refused.line();
@@ -403,7 +428,7 @@ fn a_driver_without_handles_is_explained() {
         refused.finish();
     }
     // And where the other side has them.
-    let server = served(&driver, &name);
+    let server = served_by_handle(&driver, &name);
     for (fault, words) in [
         ("cuIpcOpenMemHandle_v2=801", "without IPC"),
         ("cuIpcOpenMemHandle_v2=217", "no peer access"),

@@ -24,6 +24,10 @@ fn create(arguments: &[String]) {
     let name: String = argument(arguments, 0);
     match argument::<String>(arguments, 1).as_str() {
         "declared" => serve(declared(&name)),
+        sharing @ ("handle" | "descriptor") => {
+            let config = &shared_manifest(&name, Some(sharing)).streams[0];
+            serve(CudaStream::<i64>::create_declared(config, &context()).unwrap());
+        }
         "mirrored" => {
             serve(CudaStream::<i64, Mirrored>::create(&name, &[LEN], &context()).unwrap())
         }
@@ -190,6 +194,42 @@ fn a_declared_stream_is_created_and_compared() {
     let differences: Vec<_> = other.difference(&stat(&name).unwrap());
     let what: Vec<_> = differences.iter().map(|each| each.what).collect();
     assert_eq!(what, ["placement", "handover"]);
+    let mut other = manifest.streams[0].clone();
+    (other.handover, other.sharing) = (None, Some(gpu::Sharing::Descriptor));
+    let differences: Vec<_> = other.difference(&stat(&name).unwrap());
+    let what: Vec<_> = differences.iter().map(|each| each.what).collect();
+    assert_eq!(what, ["handover", "sharing"]);
     creator.say("write");
     creator.expect("wrote 1");
+}
+
+/// Declares a stream whose memory is shared in this way, or as it can be.
+fn shared_manifest(name: &str, sharing: Option<&str>) -> Manifest {
+    let sharing = sharing.map_or(String::new(), |how| format!("sharing = \"{how}\"\n"));
+    let text = format!(
+        "[[stream]]\nname = \"{name}\"\ndtype = \"i64\"\nshape = [{LEN}]\n\
+         placement = \"device-only\"\n{sharing}"
+    );
+    Manifest::from_toml(&text).unwrap()
+}
+
+#[test]
+fn how_memory_is_shared_can_be_declared() {
+    for (declared, other, sharing) in [
+        ("handle", "descriptor", gpu::Sharing::Handle),
+        ("descriptor", "handle", gpu::Sharing::Descriptor),
+    ] {
+        let name = Name::new("cuda-declared-sharing");
+        let (_driver, _creator) = started(&name, declared);
+        let status = stat(&name).unwrap();
+        assert_eq!(status.device.as_ref().expect("a device").sharing, sharing);
+        let manifest = |how| shared_manifest(name.as_str(), how);
+        let config = &manifest(Some(declared)).streams[0];
+        assert_eq!(StreamConfig::of(&status), config.resolved());
+        // Not declared, it may be either.
+        for (how, differences) in [(None, 0), (Some(declared), 0), (Some(other), 1)] {
+            let found = manifest(how).streams[0].difference(&status);
+            assert_eq!(found.len(), differences, "{found:?}");
+        }
+    }
 }

@@ -187,11 +187,12 @@ fn wrong(arguments: &[String]) {
 fn a_driver_that_shares_nothing_is_reported() {
     let name = Name::new("cuda-unshared");
     let driver = Driver::stand_in();
-    for (settings, expected) in [
-        (("STANDIN_FAIL", "cuIpcGetMemHandle=801"), "Unsupported"),
-        (("STANDIN_FAIL", "cuMemAlloc_v2=2"), "Driver"),
+    for (fault, expected) in [
+        ("cuIpcGetMemHandle=801", "Unsupported"),
+        ("cuMemAlloc_v2=2", "Driver"),
     ] {
-        let settings = [(settings.0, settings.1.to_owned())];
+        let faults = format!("cuMemExportToShareableHandle=801,{fault}");
+        let settings = [("STANDIN_FAIL", faults)];
         let child: Child = child_with(&driver, &settings, "no_gpu", &[&name]);
         assert!(child.line().starts_with(expected));
         child.finish();

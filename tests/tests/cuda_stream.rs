@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use shmstream::cuda::cudarc::driver::{DriverError, sys::CUresult};
 use shmstream::cuda::{CudaFrame, CudaStream};
-use shmstream::gpu::Problem;
+use shmstream::gpu::{Problem, Sharing};
 use shmstream::{Error, GpuPayload, ShmPayload, Stream, bf16, f16, stat};
 use shmstream_tests::driver::Driver;
 use shmstream_tests::{Child, DEADLINE, Name, argument, hear, play, tell};
@@ -218,6 +218,11 @@ fn frames_are_right_with_slow_readers() {
 }
 
 #[test]
+fn frames_are_right_by_memory_handles() {
+    exchange("cuda-handles", "handles", 300, 700);
+}
+
+#[test]
 fn frames_are_right_by_events_with_a_slow_writer() {
     exchange("cuda-events-writer", "events", 300, 0);
 }
@@ -233,8 +238,10 @@ fn write(arguments: &[String]) {
     let context = context();
     let queue = context.new_stream().unwrap();
     let mut builder = CudaStream::<i64>::builder(&name).slots(6);
-    if handover == "events" {
-        builder = builder.events();
+    match handover.as_str() {
+        "events" => builder = builder.events(),
+        "handles" => builder = builder.sharing(Sharing::Handle),
+        _ => {}
     }
     let stream = builder.create(&[LEN], &context).unwrap();
     let sources: Vec<_> = (1..=frames).map(|i| fill(&queue, value(i))).collect();
@@ -315,7 +322,11 @@ fn a_killed_reader_gives_its_slots_back() {
 fn create(arguments: &[String]) {
     let name: String = argument(arguments, 0);
     let context = context();
-    let stream = CudaStream::<i64>::create(&name, &[LEN], &context).unwrap();
+    let mut builder = CudaStream::<i64>::builder(&name);
+    if arguments.get(1).is_some_and(|how| how == "by handle") {
+        builder = builder.sharing(Sharing::Handle);
+    }
+    let stream = builder.create(&[LEN], &context).unwrap();
     tell("created");
     loop {
         match hear().as_str() {
@@ -379,7 +390,7 @@ fn publish_slowly(arguments: &[String]) {
 fn a_killed_creator_leaves_a_clear_state() {
     let name = Name::new("cuda-dead-creator");
     let driver = Driver::new();
-    let mut creator = child(&driver, "create", &[&name]);
+    let mut creator = child(&driver, "create", &[&name, &"by handle"]);
     creator.expect("created");
     creator.say("write");
     creator.expect("wrote 1");
@@ -432,7 +443,7 @@ fn an_orderly_end_frees_the_memory_only_when_nobody_has_it() {
         let name = Name::new("cuda-orderly");
         let log = log_of(&name);
         let logged = [("STANDIN_LOG", log.path().display().to_string())];
-        let mut creator = child_with(&driver, &logged, "create", &[&name]);
+        let mut creator = child_with(&driver, &logged, "create", &[&name, &"by handle"]);
         creator.expect("created");
         creator.say("write");
         creator.expect("wrote 1");

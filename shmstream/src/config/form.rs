@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::stream::StreamConfig;
 use crate::dtype::DType;
-use crate::gpu::{Handover, Placement};
+use crate::gpu::{Handover, Placement, Sharing};
 use crate::name::StreamName;
 use crate::schema::Schema;
 use crate::stream::Options;
@@ -32,6 +32,7 @@ struct Form {
     huge_pages: bool,
     placement: Option<Placement>,
     handover: Option<Handover>,
+    sharing: Option<Sharing>,
 }
 
 fn history() -> usize {
@@ -88,6 +89,12 @@ impl TryFrom<Form> for StreamConfig {
             (None, None, Some(_)) => Err("`shape` needs `dtype` beside it".into()),
             (None, None, None) => Err("`payload` is missing, or `dtype` and `shape`".into()),
         };
+        if form.placement.is_none() && form.sharing.is_some() {
+            return Err("`sharing` needs `placement` beside it".into());
+        }
+        if (form.handover, form.sharing) == (Some(Handover::Event), Some(Sharing::Descriptor)) {
+            return Err("what is handed over by `event` is shared by `handle` alone".into());
+        }
         match (form.placement, form.handover) {
             (None, Some(_)) => return Err("`handover` needs `placement` beside it".into()),
             (Some(Placement::Mirrored), Some(Handover::Event)) => {
@@ -106,6 +113,7 @@ impl TryFrom<Form> for StreamConfig {
             huge_pages: form.huge_pages,
             placement: form.placement,
             handover: form.handover,
+            sharing: form.sharing,
         })
     }
 }

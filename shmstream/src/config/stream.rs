@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::mode;
 use crate::error::{Error, Result};
-use crate::gpu::{Handover, Placement, Problem};
+use crate::gpu::{Handover, Placement, Problem, Sharing};
 use crate::name::StreamName;
 use crate::schema::Schema;
 use crate::stream::{Builder, DynStream, Options, Status};
@@ -61,6 +61,10 @@ pub struct StreamConfig {
     /// How frames on a GPU are handed over; `None` for by callback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<Handover>,
+    /// How processes share memory on a GPU; `None` for what the driver can do, as
+    /// `CudaBuilder::sharing` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<Sharing>,
 }
 
 impl StreamConfig {
@@ -79,6 +83,7 @@ impl StreamConfig {
             huge_pages: false,
             placement: None,
             handover: None,
+            sharing: None,
         }
     }
 
@@ -96,6 +101,7 @@ impl StreamConfig {
             huge_pages: stream.huge_pages,
             placement: stream.device.as_ref().map(|device| device.placement),
             handover: stream.device.as_ref().map(|device| device.handover),
+            sharing: stream.device.as_ref().map(|device| device.sharing),
         }
     }
 
@@ -115,6 +121,10 @@ impl StreamConfig {
             slots: Some(options.slots()),
             observers: Some(options.observers()),
             handover: self.placement.map(|_| self.handover()),
+            sharing: match (self.placement, self.handover()) {
+                (Some(_), Handover::Event) => Some(Sharing::Handle),
+                _ => self.sharing,
+            },
             ..self.clone()
         }
     }
@@ -177,7 +187,8 @@ impl StreamConfig {
 
     /// Returns what is different in the stream that exists; nothing if it is as declared.
     ///
-    /// What is not declared must have its default. Names of structs do not count.
+    /// What is not declared must have its default, but for `sharing`, which may then be either. Names of
+    /// structs do not count.
     #[must_use]
     pub fn difference(&self, stream: &Status) -> Vec<Difference> {
         let declared = self.resolved();
@@ -220,6 +231,11 @@ impl StreamConfig {
         compare("placement", sides.map(word));
         let word = |side: &Self| side.handover.map_or("host".into(), |how| how.to_string());
         compare("handover", sides.map(word));
+        // Otherwise it is whatever the driver could do.
+        if declared.sharing.is_some() {
+            let word = |side: &Self| side.sharing.map_or("host".into(), |how| how.to_string());
+            compare("sharing", sides.map(word));
+        }
         compare("huge_pages", sides.map(|side| side.huge_pages.to_string()));
         differences
     }

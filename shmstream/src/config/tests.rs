@@ -161,6 +161,11 @@ fn what_cannot_be_a_stream_is_refused() {
     refused("payload = 'u8'\nslots = -1", "invalid value: integer `-1`");
     refused("payload = 'u8'\nhuge_pages = 'yes'", "expected a boolean");
     refused("payload = 'f32'\nhandover = 'event'", "needs `placement`");
+    refused("payload = 'f32'\nsharing = 'handle'", "needs `placement`");
+    refused(
+        "payload = 'f32'\nplacement = 'device-only'\nhandover = 'event'\nsharing = 'descriptor'",
+        "by `handle` alone",
+    );
     refused(
         "payload = 'f32'\nplacement = 'mirrored'\nhandover = 'event'",
         "`callback` alone",
@@ -275,7 +280,7 @@ prop_compose! {
         let payload = Schema::tensor(DType::BF16, &shape);
         let slots = spare.map(|spare| (history + spare).min(64));
         let mode = 0o600 | mode & 0o66;
-        StreamConfig { name, payload, slots, history, participants, mode, observers, huge_pages, placement: None, handover: None }
+        StreamConfig { name, payload, slots, history, participants, mode, observers, huge_pages, placement: None, handover: None, sharing: None }
     }
 }
 

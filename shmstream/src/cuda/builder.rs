@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use cudarc::driver::CudaContext;
 
-use super::stream::{CudaStream, DeviceOnly, Placement};
+use super::stream::{CudaStream, DeviceOnly, Placement, Ways};
 use crate::error::Result;
-use crate::layout::Handover;
+use crate::layout::{Handover, Sharing};
 use crate::name::StreamName;
 use crate::payload::GpuPayload;
 use crate::stream::Options;
@@ -18,7 +18,7 @@ use crate::stream::Options;
 pub struct CudaBuilder<T, P> {
     name: Vec<u8>,
     options: Options,
-    handover: Handover,
+    ways: Ways,
     stream: PhantomData<fn() -> (T, P)>,
 }
 
@@ -28,9 +28,10 @@ impl<T: GpuPayload> CudaBuilder<T, DeviceOnly> {
     ///
     /// For the last bit of latency. A frame whose writer died with its work undone is passed over by who
     /// reads later; but a queue that waits for it when the writer is killed may wait for ever. Not for
-    /// mirrored streams, whose readers on the host need frames that are complete.
+    /// mirrored streams, whose readers on the host need frames that are complete. The memory is shared by
+    /// handles then, since the driver's events are, and go with the process that created them.
     pub const fn events(mut self) -> Self {
-        self.handover = Handover::Event;
+        self.ways.handover = Handover::Event;
         self
     }
 }
@@ -40,7 +41,10 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
         Self {
             name: name.as_ref().to_vec(),
             options: Options::default(),
-            handover: Handover::Callback,
+            ways: Ways {
+                handover: Handover::Callback,
+                sharing: None,
+            },
             stream: PhantomData,
         }
     }
@@ -74,6 +78,30 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
         self
     }
 
+    /// Sets how the device memory is shared. Default: by descriptors where the driver can do that, so that
+    /// the memory lives as long as any process has the stream open; else by a handle of the driver, with
+    /// which it lives as long as the process that created it. [`stat`](crate::stat) and `shmstream info` say
+    /// which it became.
+    ///
+    /// Descriptors are passed over Unix sockets, so who opens the stream has to be in the network namespace
+    /// of one who has it open: for containers that share `/dev/shm` and not that, ask for
+    /// [`Sharing::Handle`]. Where memory must not go with its creator, ask for [`Sharing::Descriptor`]:
+    /// then [`create`](Self::create) fails where the driver cannot do it.
+    ///
+    /// ```no_run
+    /// use shmstream::cuda::CudaStream;
+    /// use shmstream::gpu::Sharing;
+    ///
+    /// let context = shmstream::cuda::context(0)?;
+    /// let builder = CudaStream::<f32>::builder("image").sharing(Sharing::Handle);
+    /// let stream = builder.create(&[480, 640], &context)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn sharing(mut self, sharing: Sharing) -> Self {
+        self.ways.sharing = Some(sharing);
+        self
+    }
+
     /// Has the stream unlinked when the handle that created it is dropped.
     ///
     /// Other handles to it go on working. A process that ends without dropping the handle leaves the
@@ -94,10 +122,12 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
     /// # Errors
     ///
     /// As [`CudaStream::create`], and [`Error::Invalid`](crate::Error::Invalid) for an option out of its
-    /// range.
+    /// range, or [`Sharing::Descriptor`] together with [`events`](Self::events); with the former,
+    /// [`Problem::NoDescriptors`](crate::gpu::Problem::NoDescriptors) and
+    /// [`Error::Limit`](crate::Error::Limit) say why it cannot be.
     pub fn create(self, shape: &[usize], context: &Arc<CudaContext>) -> Result<CudaStream<T, P>> {
         let name = StreamName::new(self.name)?;
-        CudaStream::create_with(&name, &self.options, self.handover, shape, context)
+        CudaStream::create_with(&name, &self.options, self.ways, shape, context)
     }
 
     /// Opens the stream.
@@ -124,7 +154,7 @@ impl<T: GpuPayload, P: Placement> CudaBuilder<T, P> {
         context: &Arc<CudaContext>,
     ) -> Result<CudaStream<T, P>> {
         let name = StreamName::new(self.name)?;
-        CudaStream::open_or_create_with(&name, &self.options, self.handover, shape, context)
+        CudaStream::open_or_create_with(&name, &self.options, self.ways, shape, context)
     }
 }
 

@@ -5,6 +5,8 @@
 // - a host function runs once, or is given back;
 // - copies stay inside the memory that the caller passes.
 
+mod virtual_memory;
+
 use std::ffi::c_void;
 use std::fmt;
 use std::ops::Deref;
@@ -19,6 +21,8 @@ use super::driver::{
 };
 use crate::gpu::{Place, Problem, uuid_text};
 use crate::payload::GpuPayload;
+
+pub(super) use virtual_memory::Mapped;
 
 /// The only flag that the driver knows for opening memory: peer access is made as needed.
 const LAZY_PEER_ACCESS: u32 = 1;

@@ -32,13 +32,16 @@ pub(super) struct Handle(pub(super) [u8; 64]);
 const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 
 macro_rules! functions {
-    ($($field:ident = $name:literal, fn($($argument:ty),*);)*) => {
-        /// The driver's functions.
-        pub(super) struct Functions {
+    (
+        $(#[$about:meta])* $table:ident;
+        $($field:ident = $name:literal, fn($($argument:ty),*);)*
+    ) => {
+        $(#[$about])*
+        pub(super) struct $table {
             $(pub(super) $field: unsafe extern "C" fn($($argument),*) -> Code,)*
         }
 
-        impl Functions {
+        impl $table {
             /// Looks all functions up, or returns the name of the first that is missing.
             fn find(library: &'static Library) -> Result<Self, &'static str> {
                 Ok(Self {
@@ -55,6 +58,8 @@ macro_rules! functions {
 }
 
 functions! {
+    /// The driver's functions.
+    Functions;
     init = b"cuInit\0", fn(c_uint);
     driver_version = b"cuDriverGetVersion\0", fn(*mut c_int);
     device_count = b"cuDeviceGetCount\0", fn(*mut c_int);
@@ -82,43 +87,120 @@ functions! {
     unregister_host = b"cuMemHostUnregister\0", fn(*mut c_void);
 }
 
+/// What memory is to be: the driver's `CUmemAllocationProp`, with the parts that have parts of their own as
+/// numbers of that size.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Properties {
+    pub(super) kind: c_uint,
+    pub(super) handle_types: c_uint,
+    pub(super) location: Location,
+    pub(super) for_windows: *const c_void,
+    pub(super) flags: [u8; 8],
+}
+
+/// Where memory is: `CUmemLocation`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Location {
+    pub(super) kind: c_uint,
+    pub(super) device: c_int,
+}
+
+/// Who may use memory: `CUmemAccessDesc`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Access {
+    pub(super) location: Location,
+    pub(super) flags: c_uint,
+}
+
+const _: () = {
+    // As the driver's header has them, for machines with addresses of 64 bits.
+    assert!(size_of::<Properties>() == 32 && size_of::<Location>() == 8);
+    assert!(size_of::<Access>() == 12);
+};
+
+/// Memory apart from addresses: `CUmemGenericAllocationHandle`.
+pub(super) type RawPhysical = u64;
+
+functions! {
+    /// Functions for memory apart from addresses, which a driver can do without.
+    VirtualMemory;
+    attribute = b"cuDeviceGetAttribute\0", fn(*mut c_int, c_int, c_int);
+    granularity = b"cuMemGetAllocationGranularity\0", fn(*mut usize, *const Properties, c_uint);
+    create = b"cuMemCreate\0", fn(*mut RawPhysical, usize, *const Properties, u64);
+    release = b"cuMemRelease\0", fn(RawPhysical);
+    export = b"cuMemExportToShareableHandle\0", fn(*mut c_void, RawPhysical, c_uint, u64);
+    import = b"cuMemImportFromShareableHandle\0", fn(*mut RawPhysical, *mut c_void, c_uint);
+    reserve = b"cuMemAddressReserve\0", fn(*mut Address, usize, usize, Address, u64);
+    free = b"cuMemAddressFree\0", fn(Address, usize);
+    map = b"cuMemMap\0", fn(Address, usize, usize, RawPhysical, u64);
+    unmap = b"cuMemUnmap\0", fn(Address, usize);
+    set_access = b"cuMemSetAccess\0", fn(Address, usize, *const Access, usize);
+}
+
 /// Returns a function's name without the zero at its end.
 fn text(name: &'static [u8]) -> &'static str {
     let name = CStr::from_bytes_with_nul(name).ok();
     name.and_then(|name| name.to_str().ok()).unwrap_or_default()
 }
 
-/// What was found, and the process that found it.
-static FOUND: OnceLock<(Availability, Option<Functions>, u32)> = OnceLock::new();
+/// What was found.
+struct Found {
+    availability: Availability,
+    functions: Option<Functions>,
+    virtual_memory: Option<VirtualMemory>,
+    /// The process that found it.
+    owner: u32,
+}
+
+static FOUND: OnceLock<Found> = OnceLock::new();
 
 /// Returns whether there is a GPU.
 pub(crate) fn availability() -> &'static Availability {
-    let (availability, _, owner) = found();
+    let found = found();
     // By process and not by fork: one that found nothing and was forked is none the worse.
-    match availability {
-        Availability::Ready { .. } if *owner != std::process::id() => &Availability::Forked,
+    match &found.availability {
+        Availability::Ready { .. } if found.owner != std::process::id() => &Availability::Forked,
         availability => availability,
     }
 }
 
 /// Returns the driver's functions, or why there is no GPU.
 pub(super) fn functions() -> Result<&'static Functions, &'static Availability> {
-    match (availability(), &found().1) {
+    match (availability(), &found().functions) {
         (Availability::Ready { .. }, Some(functions)) => Ok(functions),
         (availability, _) => Err(availability),
     }
 }
 
-fn found() -> &'static (Availability, Option<Functions>, u32) {
+/// Returns the functions for memory apart from addresses, where the driver has them.
+pub(super) fn virtual_memory() -> Option<&'static VirtualMemory> {
+    found().virtual_memory.as_ref()
+}
+
+fn found() -> &'static Found {
     FOUND.get_or_init(|| {
-        let owner = std::process::id();
+        let nothing = |availability| Found {
+            availability,
+            functions: None,
+            virtual_memory: None,
+            owner: std::process::id(),
+        };
         let Some(library) = library() else {
-            return (Availability::NoLibrary, None, owner);
+            return nothing(Availability::NoLibrary);
         };
         // Never closed: cudarc may have it open too, and its threads run in it.
-        match Functions::find(Box::leak(Box::new(library))) {
-            Err(function) => (Availability::MissingSymbol(function), None, owner),
-            Ok(functions) => (start(&functions), Some(functions), owner),
+        let library = Box::leak(Box::new(library));
+        match Functions::find(library) {
+            Err(function) => nothing(Availability::MissingSymbol(function)),
+            Ok(functions) => Found {
+                availability: start(&functions),
+                functions: Some(functions),
+                virtual_memory: VirtualMemory::find(library).ok(),
+                owner: std::process::id(),
+            },
         }
     })
 }

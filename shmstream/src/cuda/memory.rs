@@ -2,19 +2,32 @@
 //!
 //! A process opens the block of another once and closes it once, whatever its handles, and uses its own
 //! as it is: the driver refuses handles in the process that made them. So a table knows what is open.
+//! `sharing` has how a block that is shared by descriptors gets from one process to another.
+
+mod block;
 
 use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use super::device::{Event, Gpu};
+pub(super) use block::Block;
+
+use super::device::{Event, Gpu, Mapped};
 use super::driver::Address;
+use super::sharing::{self, Holding, Ready};
 use crate::error::{Error, Result};
-use crate::gpu::Problem;
-use crate::layout::Device;
+use crate::gpu::{Holders, Problem};
+use crate::layout::{Device, Sharing};
 use crate::name::StreamName;
 use crate::os::fork::{self, Unshared};
 use crate::os::lock;
-use crate::stream::handle::EXPORTER;
+use crate::stream::handle::{EXPORTER, Handle};
+
+/// How often to look again for somebody who hands the memory on, when none listens although some have it:
+/// they may be about to listen, or to find out that there is none.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// By fork, stream and context.
 type Key = (u32, [u8; 16], usize);
@@ -34,7 +47,18 @@ pub(super) struct Memory {
     /// One for each slot if frames are handed over by events, else none.
     events: Vec<Event>,
     key: Key,
-    exported: Option<Exported>,
+    source: Source,
+}
+
+/// How the block came into this process.
+#[derive(Debug)]
+enum Source {
+    /// Allocated here; others open it by a handle, once it is a stream's.
+    Allocated(Option<Exported>),
+    /// Opened by its handle.
+    Opened,
+    /// Mapped by a descriptor, as by all others who have it.
+    Mapped(Mapped, Arc<Unshared>),
 }
 
 /// What the process has that allocated the block.
@@ -45,98 +69,137 @@ struct Exported {
     participants: usize,
 }
 
-/// A block that belongs to no stream yet; freed if it never does.
-#[derive(Debug)]
-pub(super) struct Block {
-    gpu: Gpu,
-    base: Address,
-    events: Vec<Event>,
-    pub(super) handle: [u8; 64],
-    pub(super) event_handles: Vec<[u8; 64]>,
-}
-
-impl Block {
-    /// Allocates a block, and makes events.
-    pub(super) fn allocate(gpu: &Gpu, size: usize, events: usize) -> Result<Self, Problem> {
-        let (base, handle) = gpu.allocate(size)?;
-        let mut block = Self {
+impl Memory {
+    /// Makes memory of a block that no stream has.
+    fn new(gpu: &Gpu, base: Address, source: Source) -> Self {
+        Self {
             gpu: gpu.clone(),
             base,
+            stride: 0,
             events: Vec::new(),
-            handle,
-            event_handles: Vec::new(),
-        };
-        for _ in 0..events {
-            let (event, handle) = gpu.make_event()?;
-            block.events.push(event);
-            block.event_handles.push(handle);
+            key: (fork::generation(), [0; 16], gpu.key()),
+            source,
         }
-        Ok(block)
     }
 
-    /// Makes it the memory of a stream that was created with its handle.
-    pub(super) fn become_memory(
-        mut self,
-        instance: [u8; 16],
-        stride: usize,
-        participants: usize,
-        file: &Arc<Unshared>,
-    ) -> Arc<Memory> {
-        let key = (fork::generation(), instance, self.gpu.key());
-        let memory = Arc::new(Memory {
-            gpu: self.gpu.clone(),
-            base: self.base,
-            stride: stride as u64,
-            events: std::mem::take(&mut self.events),
-            key,
-            exported: Some(Exported {
-                file: Arc::clone(file),
-                participants,
-            }),
-        });
-        std::mem::forget(self);
-        open()
-            .get_or_insert_default()
-            .insert(key, Arc::downgrade(&memory));
-        memory
+    /// Makes memory of a mapping and the descriptor that it came by.
+    fn mapped(name: &StreamName, gpu: &Gpu, mapped: Mapped, descriptor: OwnedFd) -> Result<Self> {
+        match Unshared::new(descriptor) {
+            Ok(kept) => {
+                let source = Source::Mapped(mapped, Arc::new(kept));
+                Ok(Self::new(gpu, mapped.address, source))
+            }
+            Err(error) => {
+                gpu.unmap_shared(mapped);
+                Err(Error::os(name, "prepare for forks", error))
+            }
+        }
     }
-}
 
-impl Drop for Block {
-    fn drop(&mut self) {
-        self.gpu.free(self.base);
-        self.events
-            .iter()
-            .for_each(|&event| self.gpu.destroy(event));
-    }
-}
-
-impl Memory {
-    /// Returns the memory of a stream that another handle of this process has open in this context, or
-    /// opens it. The caller has a row, so that the exporter does not free it meanwhile.
+    /// Returns the memory of a stream whose handle is this, with what the handle has besides to hand it on.
     pub(super) fn of(
         name: &StreamName,
         gpu: &Gpu,
-        instance: [u8; 16],
+        handle: &mut Handle,
         device: &Device,
-        file: &Unshared,
+    ) -> Result<(Arc<Self>, Option<Holding>)> {
+        match device.sharing {
+            Sharing::Handle => Ok((Self::by_handle(name, gpu, handle, device)?, None)),
+            Sharing::Descriptor => {
+                let (memory, holding) = Self::by_descriptor(name, gpu, handle, device)?;
+                Ok((memory, Some(holding)))
+            }
+        }
+    }
+
+    /// Returns what another handle of this process has open in this context, or opens it. The handle has a
+    /// row, so that the exporter does not free it meanwhile.
+    fn by_handle(
+        name: &StreamName,
+        gpu: &Gpu,
+        handle: &Handle,
+        device: &Device,
     ) -> Result<Arc<Self>> {
-        let key = (fork::generation(), instance, gpu.key());
+        let key = key_of(gpu, handle);
         let mut open = open();
         let open = open.get_or_insert_default();
         if let Some(known) = open.get(&key).and_then(Weak::upgrade) {
             return Ok(known);
         }
         open.retain(|_, memory| memory.strong_count() > 0);
-        check_exporter(name, file)?;
+        check_exporter(name, handle.file())?;
         let memory = match Self::import(gpu, key, device) {
             Ok(memory) => Arc::new(memory),
             Err(problem) => {
                 // It may have died since.
-                check_exporter(name, file)?;
+                check_exporter(name, handle.file())?;
                 return Err(Error::gpu(name, problem));
             }
         };
+        open.insert(key, Arc::downgrade(&memory));
+        Ok(memory)
+    }
+
+    /// Returns what another handle of this process has mapped in this context, or asks those who have the
+    /// memory for it.
+    fn by_descriptor(
+        name: &StreamName,
+        gpu: &Gpu,
+        handle: &mut Handle,
+        device: &Device,
+    ) -> Result<(Arc<Self>, Holding)> {
+        let ready = Ready::new().map_err(|refusal| refusal.on(name))?;
+        let mut looks = LOOKS;
+        loop {
+            check_exporter(name, handle.file())?;
+            sharing::hold(handle)?;
+            let found = match known(key_of(gpu, handle)) {
+                Some(memory) => Ok(memory),
+                None => match sharing::ask(handle)? {
+                    Ok(descriptor) => Self::map(name, gpu, handle, device, descriptor),
+                    Err(holders) => Err(Error::gpu(name, Problem::Unreachable(holders))),
+                },
+            };
+            let why = match found {
+                Ok(memory) => {
+                    let descriptor = memory.descriptor().expect("it was mapped by one");
+                    let holding = Holding::begin(handle, ready, descriptor)?;
+                    return Ok((memory, holding));
+                }
+                Err(error) => error,
+            };
+            // Before looking again, so that two who find nobody do not take each other for somebody.
+            handle.let_go_of_memory();
+            // The last may have left while it was asked.
+            check_exporter(name, handle.file())?;
+            looks -= 1;
+            match why {
+                Error::Gpu {
+                    problem: Problem::Unreachable(Holders::Elsewhere | Holders::Refused),
+                    ..
+                } if looks > 0 => std::thread::sleep(PAUSE),
+                why => return Err(why),
+            }
+        }
+    }
+
+    fn map(
+        name: &StreamName,
+        gpu: &Gpu,
+        handle: &Handle,
+        device: &Device,
+        descriptor: OwnedFd,
+    ) -> Result<Arc<Self>> {
+        let key = key_of(gpu, handle);
+        let mapped = gpu.map_shared(descriptor.as_fd(), device.size);
+        let mapped = mapped.map_err(|problem| Error::gpu(name, problem))?;
+        let mut memory = Self::mapped(name, gpu, mapped, descriptor)?;
+        (memory.key, memory.stride) = (key, device.stride as u64);
+        let memory = Arc::new(memory);
+        let mut open = open();
+        let open = open.get_or_insert_default();
+        open.retain(|_, memory| memory.strong_count() > 0);
+        // Another handle may have been faster. Two mappings of the same memory do no harm.
         open.insert(key, Arc::downgrade(&memory));
         Ok(memory)
     }
@@ -160,8 +223,26 @@ impl Memory {
             stride: device.stride as u64,
             events,
             key,
-            exported: None,
+            source: Source::Opened,
         })
+    }
+
+    /// Hands the memory on for another handle to the same stream.
+    pub(super) fn share_again(&self, handle: &mut Handle) -> Result<Option<Holding>> {
+        let Some(descriptor) = self.descriptor() else {
+            return Ok(None);
+        };
+        let ready = Ready::new().map_err(|refusal| refusal.on(handle.name()))?;
+        sharing::hold(handle)?;
+        Holding::begin(handle, ready, descriptor).map(Some)
+    }
+
+    /// Returns the descriptor that the memory is shared by, if it is.
+    const fn descriptor(&self) -> Option<&Arc<Unshared>> {
+        match &self.source {
+            Source::Mapped(_, descriptor) => Some(descriptor),
+            Source::Allocated(_) | Source::Opened => None,
+        }
     }
 
     /// Returns the event that notes when a slot is filled, if frames are handed over so.
@@ -174,9 +255,11 @@ impl Memory {
         self.events
             .iter()
             .for_each(|&event| self.gpu.destroy(event));
-        match self.exported {
-            Some(_) => self.gpu.free(self.base),
-            None => self.gpu.close(self.base),
+        match self.source {
+            Source::Allocated(_) => self.gpu.free(self.base),
+            Source::Opened => self.gpu.close(self.base),
+            // The memory goes with the last who has it.
+            Source::Mapped(mapped, _) => self.gpu.unmap_shared(mapped),
         }
     }
 
@@ -186,7 +269,20 @@ impl Memory {
     }
 }
 
-/// Checks that the process whose memory it is is alive and has not freed it.
+fn key_of(gpu: &Gpu, handle: &Handle) -> Key {
+    (
+        fork::generation(),
+        handle.header().origin.instance,
+        gpu.key(),
+    )
+}
+
+/// Returns what this process has open already.
+fn known(key: Key) -> Option<Arc<Memory>> {
+    open().as_ref()?.get(&key)?.upgrade()
+}
+
+/// Checks that the memory of a stream is there. `file` has no lock on it.
 pub(super) fn check_exporter(name: &StreamName, file: &Unshared) -> Result<()> {
     if is_exporter_alive(name, file)? {
         return Ok(());
@@ -194,7 +290,7 @@ pub(super) fn check_exporter(name: &StreamName, file: &Unshared) -> Result<()> {
     Err(Error::gpu(name, Problem::ExporterGone))
 }
 
-/// Returns whether the memory of a stream is there. `file` is not the exporter's own descriptor.
+/// Returns whether the memory of a stream is there. `file` has no lock on it.
 pub(super) fn is_exporter_alive(name: &StreamName, file: &Unshared) -> Result<bool> {
     lock::is_row_locked(file, EXPORTER)
         .map_err(|error| Error::os(name, "ask for the exporter", error))
@@ -207,7 +303,7 @@ impl Drop for Memory {
         }
         // While another handle opens the same, the driver would count it twice.
         let _open = open();
-        let Some(Exported { file, participants }) = &self.exported else {
+        let Source::Allocated(Some(Exported { file, participants })) = &self.source else {
             return self.give_back();
         };
         // Whoever opens it takes a row, then looks at this lock. So either that one finds it free, or

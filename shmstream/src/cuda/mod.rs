@@ -9,6 +9,7 @@ mod driver;
 mod frame;
 mod memory;
 mod shared;
+mod sharing;
 mod stream;
 
 use std::sync::Arc;

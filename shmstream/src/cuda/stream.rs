@@ -1,5 +1,6 @@
 //! `CudaStream`: creating, opening and looking.
 
+mod creating;
 mod fill;
 mod looking;
 mod reading;
@@ -13,17 +14,19 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, DriverError};
 
+pub(super) use creating::Ways;
 pub use subscription::CudaSubscription;
 pub use writing::CudaLock;
 
 use super::Queue;
 use super::builder::CudaBuilder;
 use super::device::Gpu;
-use super::memory::{Block, Memory, is_exporter_alive};
+use super::memory::Memory;
 use super::shared::Shared;
+use super::sharing::{self, Holding, Offer};
 use crate::error::{Error, Result};
 use crate::gpu::{Problem, uuid_text};
-use crate::layout::{self, Device, Handover, Header};
+use crate::layout::{self, Header};
 use crate::name::StreamName;
 use crate::payload::GpuPayload;
 use crate::schema::Schema;
@@ -84,10 +87,17 @@ mod sealed {
 /// }
 /// ```
 pub struct CudaStream<T: GpuPayload, P: Placement = DeviceOnly> {
-    /// Dropped before the memory, whose fate depends on who is attached.
+    /// What hands the memory on, if it is shared by descriptors. Dropped before the row goes, which may be
+    /// another's then.
+    #[expect(dead_code, reason = "dropped to hand nothing on any more")]
+    offer: Option<Offer>,
+    /// Dropped before the memory, whose fate depends on who is attached, if it is shared by handle.
     handle: Handle,
     shared: Arc<Shared>,
     memory: Arc<Memory>,
+    /// The lock that says that the memory is there, if it is shared by descriptors. Dropped behind it.
+    #[expect(dead_code, reason = "dropped to give it back")]
+    memory_lock: Option<sharing::Lock>,
     gpu: Gpu,
     /// Elements of a frame.
     len: usize,
@@ -116,8 +126,10 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
 
     /// Creates a stream of frames of this shape, on the context's device.
     ///
-    /// A name whose stream has lost its device memory is taken over. The memory is there as long as
-    /// this process: others go on with the stream when the handle is dropped, not when the process ends.
+    /// Where the driver can do it, the memory is shared by descriptors, and lives as long as any process
+    /// has the stream open. Otherwise it is shared by a handle of the driver, and is there as long as this
+    /// process: others go on with the stream when the handle is dropped, not when the process ends.
+    /// [`CudaBuilder::sharing`] chooses. A name whose stream has lost its device memory is taken over.
     ///
     /// # Errors
     ///
@@ -153,16 +165,21 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             None => return Err(Error::gpu(name, Problem::OnHost)),
         }
         let shape = check_payload::<T>(name, &declared.payload)?;
-        let (options, handover) = (declared.options(), declared.handover());
-        Self::create_with(name, &options, handover, shape, context)
+        let ways = Ways {
+            handover: declared.handover(),
+            sharing: declared.sharing,
+        };
+        Self::create_with(name, &declared.options(), ways, shape, context)
     }
 
     /// Opens a stream that exists, also one of this process.
     ///
     /// # Errors
     ///
-    /// [`Error::Gpu`] without a GPU, with a context of another device, with another placement, and when
-    /// the process that created the stream is gone; [`Error::Type`] for another payload;
+    /// [`Error::Gpu`] without a GPU, with a context of another device, with another placement,
+    /// [`Problem::ExporterGone`] when the device memory is gone, and [`Problem::Unreachable`] when nobody
+    /// hands it over, which is certain after five seconds; [`Error::Type`] for another payload;
+    /// [`Error::Limit`] without a descriptor or a thread to hand the memory on with;
     /// [`Error::NotFound`] and what [`Stream::open`](crate::Stream::open) returns for the file.
     pub fn open(name: impl AsRef<[u8]>, context: &Arc<CudaContext>) -> Result<Self> {
         Self::builder(name).open(context)
@@ -171,7 +188,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     pub(super) fn open_or_create_with(
         name: &StreamName,
         options: &Options,
-        handover: Handover,
+        ways: Ways,
         shape: &[usize],
         context: &Arc<CudaContext>,
     ) -> Result<Self> {
@@ -184,7 +201,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
                 }) => {}
                 opened => return opened.and_then(|stream| stream.with_shape(shape)),
             }
-            match Self::create_with(name, options, handover, shape, context) {
+            match Self::create_with(name, options, ways, shape, context) {
                 // Somebody else was faster.
                 Err(Error::AlreadyExists { .. }) => {}
                 created => return created,
@@ -200,46 +217,6 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         Ok(self)
     }
 
-    pub(super) fn create_with(
-        name: &StreamName,
-        options: &Options,
-        handover: Handover,
-        shape: &[usize],
-        context: &Arc<CudaContext>,
-    ) -> Result<Self> {
-        let fail = |problem| Error::gpu(name, problem);
-        let gpu = Gpu::new(context).map_err(fail)?;
-        let schema = declared::<T>(name, shape)?;
-        let mut plan = options.plan(name, schema)?;
-        let sizes = Device::sizes(plan.schema.size(), plan.slots);
-        let (stride, size) = sizes.ok_or_else(|| Error::TooLarge {
-            name: name.clone(),
-            needed: u64::MAX,
-            limit: isize::MAX.unsigned_abs() as u64,
-            limited_by: "the address space",
-        })?;
-        give_up_dead(name)?;
-        let events = match handover {
-            Handover::Callback => 0,
-            Handover::Event => plan.slots,
-        };
-        let mut block = Block::allocate(&gpu, size, events).map_err(fail)?;
-        plan.device = Some(Device {
-            uuid: gpu.uuid().map_err(fail)?,
-            placement: placement::<P>(),
-            handover,
-            memory: block.handle,
-            stride,
-            size,
-            events: std::mem::take(&mut block.event_handles),
-        });
-        let handle = options.create_planned(name, plan)?;
-        let Header { plan, origin, .. } = handle.header();
-        let (rows, file) = (plan.participants, handle.file());
-        let memory = block.become_memory(origin.instance, stride, rows, file);
-        Self::join(handle, memory, gpu)
-    }
-
     pub(super) fn open_with(
         name: &StreamName,
         options: &Options,
@@ -247,24 +224,31 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ) -> Result<Self> {
         let gpu = Gpu::new(context).map_err(|problem| Error::gpu(name, problem))?;
         let check = |header: &Header| check_header::<T, P>(name, header, &gpu);
-        let handle = Handle::open_device(name, options, check)?;
-        let header = handle.header();
-        let Some(device) = &header.plan.device else {
+        let mut handle = Handle::open_device(name, options, check)?;
+        let Some(device) = handle.header().plan.device.clone() else {
             return Err(Error::gpu(name, Problem::OnHost));
         };
-        let instance = header.origin.instance;
-        let memory = Memory::of(name, &gpu, instance, device, handle.file())?;
-        Self::join(handle, memory, gpu)
+        let (memory, holding) = Memory::of(name, &gpu, &mut handle, &device)?;
+        Self::join(handle, memory, holding, gpu)
     }
 
     /// Makes a handle of its parts.
-    fn join(handle: Handle, memory: Arc<Memory>, gpu: Gpu) -> Result<Self> {
+    fn join(
+        handle: Handle,
+        memory: Arc<Memory>,
+        holding: Option<Holding>,
+        gpu: Gpu,
+    ) -> Result<Self> {
         let name = handle.name().clone();
+        let (offer, memory_lock) =
+            holding.map_or((None, None), |Holding { offer, lock }| (offer, Some(lock)));
         Ok(Self {
             shared: Shared::new(&name, &handle)?,
             len: handle.header().plan.schema.size() / size_of::<T>(),
+            offer,
             handle,
             memory,
+            memory_lock,
             gpu,
             queues: RefCell::default(),
             last: RefCell::default(),
@@ -432,25 +416,4 @@ fn check_header<T: GpuPayload, P: Placement>(
         });
     }
     Ok(())
-}
-
-/// Takes the name away from a stream on a device whose memory is gone with its process.
-fn give_up_dead(name: &StreamName) -> Result<()> {
-    let check = |header: &Header| match header.plan.device {
-        Some(_) => Ok(()),
-        None => Err(Error::AlreadyExists { name: name.clone() }),
-    };
-    let handle = match Handle::open_device(name, &Options::default(), check) {
-        Ok(handle) => handle,
-        Err(Error::NotFound { .. }) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if is_exporter_alive(name, handle.file())? {
-        return Err(Error::AlreadyExists { name: name.clone() });
-    }
-    match handle.unlink() {
-        // Somebody else was faster.
-        Err(Error::NotFound { .. } | Error::Replaced { .. }) => Ok(()),
-        result => result,
-    }
 }

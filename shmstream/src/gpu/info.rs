@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::layout::Device;
-pub use crate::layout::{Handover, Placement};
+pub use crate::layout::{Handover, Placement, Sharing};
 
 /// Where on a device the frames of a stream live, as its header says, and whether they can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,10 @@ pub struct DeviceInfo {
     pub handover: Handover,
     /// The size of the memory on the device in bytes.
     pub memory: u64,
-    /// Whether the memory can be opened: the process that shares it is alive.
+    /// How processes share the memory.
+    pub sharing: Sharing,
+    /// Whether the memory is there to be opened: the process that created it is alive, or, shared by
+    /// descriptors, any that has it open.
     pub shared: bool,
     #[cfg_attr(feature = "serde", serde(skip))]
     raw: [u8; 16],
@@ -31,6 +34,7 @@ impl DeviceInfo {
             placement: device.placement,
             handover: device.handover,
             memory: device.size as u64,
+            sharing: device.sharing,
             shared,
             raw: device.uuid,
         }
@@ -50,16 +54,22 @@ impl fmt::Display for DeviceInfo {
             placement,
             handover,
             memory,
+            sharing,
             shared,
             raw: _,
         } = self;
         write!(
             f,
-            "{uuid}, {placement}, {memory} bytes by memory handles, {handover}"
+            "{uuid}, {placement}, {memory} bytes {sharing}, {handover}"
         )?;
-        match shared {
-            true => Ok(()),
-            false => f.write_str(", not open to others any more: its process is gone"),
+        match (shared, sharing) {
+            (true, _) => Ok(()),
+            (false, Sharing::Handle) => {
+                f.write_str(", not open to others any more: its process is gone")
+            }
+            (false, Sharing::Descriptor) => {
+                f.write_str(", gone: no process that had it open is left")
+            }
         }
     }
 }
@@ -69,6 +79,15 @@ impl fmt::Display for Placement {
         f.pad(match self {
             Self::DeviceOnly => "on a GPU",
             Self::Mirrored => "on a GPU, mirrored",
+        })
+    }
+}
+
+impl fmt::Display for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Handle => "by memory handle",
+            Self::Descriptor => "by descriptors",
         })
     }
 }

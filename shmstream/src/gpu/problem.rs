@@ -68,6 +68,45 @@ impl fmt::Display for Place {
     }
 }
 
+/// Why none of the processes that have a stream's device memory handed it over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Holders {
+    /// None of their sockets is there: they are in another network namespace.
+    Elsewhere,
+    /// They are other users' than this process's, the file's owner and root, and were not asked.
+    OtherUsers,
+    /// They took the question and hung up.
+    Refused,
+    /// They did not answer in time.
+    Silent,
+}
+
+impl fmt::Display for Holders {
+    /// Writes the cause and the way out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Elsewhere => {
+                "they are in another network namespace, or kept apart by a sandbox; share it (docker: \
+                 --network), or create the stream with memory handles (Sharing::Handle)"
+            }
+            Self::OtherUsers => {
+                "they are neither this user's nor of the file's owner nor root's, and only those are asked; \
+                 keep a process of one of them attached, or create the stream with memory handles \
+                 (Sharing::Handle)"
+            }
+            Self::Refused => {
+                "they refused: this user may not write to the stream's file, or they have no descriptors \
+                 left; see its mode, and `ulimit -n` where they run"
+            }
+            Self::Silent => {
+                "they do not answer: they are stopped, or the machine is too busy; let them go on, and try \
+                 again"
+            }
+        })
+    }
+}
+
 /// What stands in the way of a frame on a GPU; the [`Error`](crate::Error) around it names the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -99,8 +138,21 @@ pub enum Problem {
     },
     /// The queue belongs to another context than the stream.
     WrongContext,
-    /// The process whose memory the frames are in is gone, and the memory with it.
+    /// The memory that the frames are in is gone: with the process that created it, or, shared by
+    /// descriptors, with the last that had it open.
     ExporterGone,
+    /// Processes have the memory that the frames are in, and none handed it over. Of streams that are
+    /// shared by descriptors.
+    Unreachable(Holders),
+    /// The driver does not share memory by descriptors here, and the stream was to be created so.
+    NoDescriptors {
+        /// What was tried.
+        operation: &'static str,
+        /// The driver's code, or zero where none was asked for.
+        code: i32,
+        /// What the driver says of it.
+        text: String,
+    },
     /// The writer of the latest frame died before its work on that was done, and no frame is left that is
     /// complete. Of streams that are handed over by event.
     WriterGone {
@@ -175,8 +227,17 @@ impl fmt::Display for Problem {
                  that the stream was opened with",
             ),
             Self::ExporterGone => f.write_str(
-                "the process that created it is gone, and its device memory with it; create it anew \
-                 (CudaStream::create takes the name over)",
+                "its device memory is gone, with the process that created it or, shared by descriptors, \
+                 the last that had it open; create it anew (CudaStream::create takes the name over)",
+            ),
+            Self::Unreachable(holders) => write!(
+                f,
+                "processes have its device memory, and none hands it over: {holders}"
+            ),
+            Self::NoDescriptors { operation, code, text } => write!(
+                f,
+                "device memory is not shared by descriptors here, since it was not possible to {operation}: \
+                 {text} (code {code}); create the stream with Sharing::Handle, or leave the choice to `create`"
             ),
             Self::WriterGone { count } => write!(
                 f,

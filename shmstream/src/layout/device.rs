@@ -13,9 +13,6 @@ const SLOT_UNIT: usize = 512;
 /// The size of what another process opens memory or an event by.
 pub(crate) const HANDLE_LEN: usize = 64;
 
-/// The frames live in one allocation of the driver, which others open by a handle.
-const BACKEND_LEGACY: u32 = 1;
-
 /// Where frames are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -42,12 +39,28 @@ pub enum Handover {
     Event = 2,
 }
 
+/// How processes share the memory of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+#[repr(u32)]
+pub enum Sharing {
+    /// By the driver's handle to it: the memory is its creator's, and goes with that.
+    Handle = 1,
+    /// By descriptors, which those who have the memory give to those who ask: it lives as long as anybody
+    /// has it.
+    Descriptor = 2,
+}
+
 /// What a header says about the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Device {
     pub(crate) uuid: [u8; 16],
     pub(crate) placement: Placement,
     pub(crate) handover: Handover,
+    pub(crate) sharing: Sharing,
+    /// The driver's handle to the memory, if it is shared by that, else zero.
     pub(crate) memory: [u8; HANDLE_LEN],
     /// The distance of slots on the device.
     pub(crate) stride: usize,
@@ -109,7 +122,7 @@ impl Device {
             uuid: self.uuid,
             placement: self.placement as u32,
             handover: self.handover as u32,
-            backend: BACKEND_LEGACY,
+            backend: self.sharing as u32,
             reserved: 0,
             stride: self.stride as u64,
             size: self.size as u64,
@@ -118,15 +131,28 @@ impl Device {
     }
 
     pub(super) fn decode(raw: &RawDevice, events: &[u8]) -> Result<Self, Defect> {
-        if raw.backend != BACKEND_LEGACY {
-            return Err(Defect::Other(
-                "the kind of device memory",
-                raw.backend.into(),
-                BACKEND_LEGACY.into(),
-            ));
+        const KIND: &str = "the kind of device memory";
+        let sharing = match raw.backend {
+            1 => Sharing::Handle,
+            2 => Sharing::Descriptor,
+            other => {
+                let newest = Sharing::Descriptor as u32;
+                return Err(Defect::Other(KIND, other.into(), newest.into()));
+            }
+        };
+        let handover = match raw.handover {
+            1 => Handover::Callback,
+            2 => Handover::Event,
+            other => return Err(corrupt("the hand-over", other)),
+        };
+        if (sharing, handover) == (Sharing::Descriptor, Handover::Event) {
+            return Err(corrupt(KIND, "descriptors where events are handles"));
         }
         let mut memory = [0; HANDLE_LEN];
-        memory.copy_from_slice(raw.memory.as_flattened());
+        if sharing == Sharing::Handle {
+            // Otherwise the bytes must be zero, as those that are reserved.
+            memory.copy_from_slice(raw.memory.as_flattened());
+        }
         let (events, _) = events.as_chunks();
         Ok(Self {
             uuid: raw.uuid,
@@ -135,11 +161,8 @@ impl Device {
                 2 => Placement::Mirrored,
                 other => return Err(corrupt("the placement", other)),
             },
-            handover: match raw.handover {
-                1 => Handover::Callback,
-                2 => Handover::Event,
-                other => return Err(corrupt("the hand-over", other)),
-            },
+            handover,
+            sharing,
             memory,
             stride: usize::try_from(raw.stride).unwrap_or(usize::MAX),
             size: usize::try_from(raw.size).unwrap_or(usize::MAX),

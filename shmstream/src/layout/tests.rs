@@ -244,6 +244,7 @@ fn on_device(placement: Placement, events: usize) -> (Header, Vec<u8>) {
             0 => device::Handover::Callback,
             _ => device::Handover::Event,
         },
+        sharing: Sharing::Handle,
         memory: std::array::from_fn(|i| u8::try_from(i).unwrap()),
         stride,
         size,
@@ -292,8 +293,50 @@ fn each_word_about_a_device_is_checked() {
     assert_eq!(corrupt(140, 1), "the reserved part of the header");
     assert_eq!(corrupt(144, 512), "the size of the device memory");
     assert_eq!(corrupt(152, 512), "the size of the device memory");
-    let kind = refused(136, 2);
-    assert_eq!(kind, Defect::Other("the kind of device memory", 2, 1));
+    for kind in [0, 3, u32::MAX] {
+        let defect = Defect::Other("the kind of device memory", kind.into(), 2);
+        assert_eq!(refused(136, kind), defect);
+    }
+    // There is a handle, which memory that is shared by descriptors has not.
+    assert_eq!(corrupt(136, 2), "the reserved part of the header");
+}
+
+#[test]
+fn memory_that_is_shared_by_descriptors_has_no_handle() {
+    let (header, _) = on_device(Placement::DeviceOnly, 0);
+    let mut plan = header.plan;
+    let device = plan.device.as_mut().unwrap();
+    (device.sharing, device.memory) = (Sharing::Descriptor, [0; device::HANDLE_LEN]);
+    let (header, good) = Header::new(plan, origin()).unwrap();
+    let total = header.layout.total;
+    assert_eq!(good[136], 2);
+    assert!(good[160..224].iter().all(|&byte| byte == 0));
+    assert_eq!(decode(&good, total), Ok(header));
+    for at in [160, 223] {
+        let mut bytes = good.clone();
+        bytes[at] = 1;
+        sign(&mut bytes);
+        let refused = decode(&bytes, total).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Defect::Corrupt("the reserved part of the header", _)
+            ),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn descriptors_do_not_go_with_events() {
+    let (header, mut bytes) = on_device(Placement::DeviceOnly, 4);
+    bytes[136..140].copy_from_slice(&2_u32.to_ne_bytes());
+    sign(&mut bytes);
+    let refused = decode(&bytes, header.layout.total).unwrap_err();
+    assert!(
+        matches!(refused, Defect::Corrupt("the kind of device memory", _)),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The time of a publication.
 
 mod counter;
+mod ticks;
 
 use std::cell::Cell;
 use std::time::Duration;

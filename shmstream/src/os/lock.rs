@@ -55,6 +55,13 @@ pub(crate) fn try_lock_row(file: impl AsFd, row: usize) -> io::Result<bool> {
     sys::lock_byte(file.as_fd(), row as u64 + 1, Request::Try)
 }
 
+/// Takes the lock that stands for a row together with others, or returns `false` when somebody has it
+/// alone.
+#[cfg(feature = "cuda")]
+pub(crate) fn share_row(file: impl AsFd, row: usize) -> io::Result<bool> {
+    sys::lock_byte(file.as_fd(), row as u64 + 1, Request::Share)
+}
+
 /// Returns whether the owner of a row is alive, unless that is whoever opened `file`.
 pub(crate) fn is_row_locked(file: impl AsFd, row: usize) -> io::Result<bool> {
     sys::is_byte_locked(file.as_fd(), row as u64 + 1)

@@ -1,7 +1,7 @@
 //! The operating system: files, mappings, locks, futexes, clocks.
 //!
 //! Everything goes through `rustix` and `memmap2`, whose functions are safe to call; what they lack
-//! is in `sys`, the only file here with `unsafe`.
+//! is in `sys`, the only file here with `unsafe` but for `map`.
 
 pub(crate) mod clock;
 pub(crate) mod event;
@@ -9,6 +9,11 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod map;
+#[cfg(feature = "cuda")]
+pub(crate) mod pass;
 pub(crate) mod shm;
 pub(crate) mod space;
 mod sys;
+
+#[cfg(feature = "cuda")]
+pub(crate) use sys::without_signals;

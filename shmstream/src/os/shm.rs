@@ -75,6 +75,13 @@ pub(crate) fn missing(file: impl AsFd, total: u64) -> Result<Option<u64>, Errno>
     Ok((len < total).then_some(len))
 }
 
+/// Opens the file behind a descriptor once more, for reading and writing: another open file description,
+/// since locks belong to one. By descriptor and not by name, which may stand for another file now.
+pub(crate) fn open_again(file: impl AsFd) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// Says that a stream's file has become shorter.
 #[cold]
 pub(crate) fn truncated(name: &StreamName, len: u64, total: u64) -> Error {

@@ -1,5 +1,5 @@
-//! The calls that `rustix` lacks: open-file-description range locks, a hook behind `fork`, and
-//! replacing a descriptor by number; and the processor's counter.
+//! The calls that `rustix` lacks: open-file-description range locks, a hook behind `fork`, replacing a
+//! descriptor by number, who is at the other end of a socket, and threads that get no signals.
 #![allow(unsafe_code)]
 // This file guarantees that each call gets arguments which are valid for its duration, and that the
 // hook does only what POSIX allows in a forked child: calls that are async-signal-safe.
@@ -12,18 +12,23 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 pub(crate) enum Request {
     /// Take it if nobody has it.
     Try,
+    /// Take it if nobody has it alone, and share it with others.
+    #[cfg(feature = "cuda")]
+    Share,
     /// Take it, and wait for it.
     Wait,
     /// Give it back.
     Release,
 }
 
-/// Takes or gives back the exclusive lock on one byte, for the open file description behind `file`.
+/// Takes or gives back the lock on one byte, for the open file description behind `file`.
 ///
 /// The byte need not exist. Returns `false` when another open file description holds it.
 pub(crate) fn lock_byte(file: BorrowedFd<'_>, byte: u64, request: Request) -> io::Result<bool> {
     let (command, kind) = match request {
         Request::Try => (libc::F_OFD_SETLK, libc::F_WRLCK),
+        #[cfg(feature = "cuda")]
+        Request::Share => (libc::F_OFD_SETLK, libc::F_RDLCK),
         Request::Wait => (libc::F_OFD_SETLKW, libc::F_WRLCK),
         Request::Release => (libc::F_OFD_SETLK, libc::F_UNLCK),
     };
@@ -91,32 +96,99 @@ pub(crate) fn replace(source: BorrowedFd<'_>, target: RawFd) {
     let _ = unsafe { libc::dup3(source.as_raw_fd(), target, libc::O_CLOEXEC) };
 }
 
-/// What the kernel calls a clock that it makes of [`ticks`].
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(crate) const COUNTER: &str = "tsc";
-/// No kernel calls a clock so.
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
-pub(crate) const COUNTER: &str = "";
-
-/// Returns what the processor's counter of time shows, or zero where none is known.
+/// Returns the user and the group of the process at the other end of a socket, as they were when it
+/// connected or began to listen.
 ///
-/// The processor may read it early, before instructions that come first.
-#[inline]
-pub(crate) fn ticks() -> u64 {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: the instruction is part of the architecture, and touches two registers. A process for which
-    // it was forbidden (`PR_SET_TSC`) could not read the kernel's clock either.
-    return unsafe { std::arch::x86_64::_rdtsc() };
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    0
+/// By itself, since rustix takes the process's number for one that is never zero: it is zero where that
+/// process is in a PID namespace of its own.
+#[cfg(feature = "cuda")]
+pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
+    let len = socket_option(socket, libc::SO_PEERCRED, std::slice::from_mut(&mut peer))?;
+    match len == size_of::<libc::ucred>() {
+        true => Ok((peer.uid, peer.gid)),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
-/// The same, behind all that comes first.
-pub(crate) fn ticks_behind() -> u64 {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: the instruction is part of the architecture, and touches nothing.
-    unsafe {
-        std::arch::x86_64::_mm_lfence();
+/// Returns the supplementary groups of the process at the other end of a socket, as for [`peer`].
+#[cfg(feature = "cuda")]
+pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    /// More than the kernel lets a process have.
+    const MOST: usize = 65536;
+    let mut groups: Vec<libc::gid_t> = vec![0; 64];
+    loop {
+        match socket_option(socket, libc::SO_PEERGROUPS, &mut groups) {
+            Ok(len) => {
+                groups.truncate(len / size_of::<libc::gid_t>());
+                return Ok(groups);
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && groups.len() < MOST => {
+                groups.resize(MOST, 0);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    ticks()
+}
+
+/// A value that the kernel writes, of which every bit pattern is valid.
+#[cfg(feature = "cuda")]
+trait Plain {}
+#[cfg(feature = "cuda")]
+impl Plain for libc::ucred {}
+#[cfg(feature = "cuda")]
+impl Plain for libc::gid_t {}
+
+/// Reads an option of a socket, and returns how many bytes it has.
+#[cfg(feature = "cuda")]
+fn socket_option<T: Plain>(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    value: &mut [T],
+) -> io::Result<usize> {
+    let too_long = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let mut len = libc::socklen_t::try_from(size_of_val(value)).map_err(too_long)?;
+    let start = value.as_mut_ptr().cast::<libc::c_void>();
+    // SAFETY: `getsockopt` writes at most `len` bytes to `start`, which `value` has, and one length;
+    // both outlive the call. Whatever it writes is a valid `T` (`Plain`). The descriptor is open: it is
+    // borrowed.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            start,
+            &raw mut len,
+        )
+    };
+    match result {
+        0 => usize::try_from(len).map_err(too_long),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Runs `start`, which starts a thread, with all signals blocked, so that they are in that thread for good:
+/// handlers of the program's run in threads of the program's.
+#[cfg(feature = "cuda")]
+pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `sigfillset` writes one set, which outlives the call. It fails for no valid pointer.
+    let _ = unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: `pthread_sigmask` reads the first set, which was written above, and writes the other;
+    // both outlive the call.
+    let blocked =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr()) };
+    let result = start();
+    if blocked == 0 {
+        // SAFETY: as above; the set was written by the call that succeeded.
+        let _ = unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut())
+        };
+    }
+    result
 }

@@ -3,7 +3,7 @@
 mod device;
 
 use std::cell::Cell;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::os::clock;
 use crate::os::fork::Unshared;
 use crate::os::futex::Slept;
 use crate::os::map::Residency;
-use crate::os::shm::{Directory, FileId, Standing, check_size, truncated};
+use crate::os::shm::{Directory, FileId, Standing, check_size, open_again, truncated};
 use crate::os::{futex, lock};
 use crate::protocol::{Control, Holding, Occupied, Pinned, Pins, Signal, Torn};
 use crate::region::{Claim, Pin, Region};
@@ -28,7 +28,7 @@ use crate::write_lock::{Held, LOOK_AGAIN, Patience, Refused, WriteLock};
 
 /// How often a reader looks for a new frame before it goes to sleep.
 pub(super) const SPINS: u32 = 100;
-/// The row whose lock says that the process with the device memory is alive: behind all others.
+/// The row whose lock says that the device memory is there: behind all others.
 pub(crate) const EXPORTER: usize = crate::protocol::MAX_PARTICIPANTS;
 /// How long a writer without a free slot sleeps before it looks again; see `Pin`'s drop.
 pub(super) const LOOK_FOR_SLOT: Duration = Duration::from_millis(1);
@@ -63,7 +63,7 @@ pub(crate) struct Handle {
     missed: Cell<u64>,
     residency: Residency,
     unlink_on_drop: bool,
-    /// The memory of a device that the frames live in is this handle's.
+    /// The handle has the lock that says that the device memory is there.
     pub(super) exports: bool,
     /// Made when somebody waits without a thread.
     #[cfg(feature = "async")]
@@ -79,8 +79,12 @@ pub(crate) struct Creation {
 }
 
 impl Handle {
-    /// Creates a stream and attaches to it.
-    pub(crate) fn create(name: &StreamName, creation: Creation) -> Result<Self> {
+    /// Creates a stream and attaches to it. `prepare` is called before the stream has its name.
+    pub(crate) fn create(
+        name: &StreamName,
+        creation: Creation,
+        prepare: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Self> {
         let Creation {
             plan,
             mode,
@@ -109,12 +113,8 @@ impl Handle {
         let mut handle = Self::attach(name, directory, header, file, residency)?;
         handle.region.prepare_writing(name, &handle.file)?;
         kill_point!(CreateMapped);
-        if handle.header.plan.device.is_some() {
-            // As above: nobody sees the stream without its exporter.
-            lock::try_lock_row(&*handle.file, EXPORTER)
-                .map_err(|error| Error::os(name, "lock the exporter's byte", error))?;
-            handle.exports = true;
-        }
+        // As above: nobody sees a stream on a device without one who has its memory.
+        prepare(&mut handle)?;
         handle
             .directory
             .link(name, &*handle.file)
@@ -153,12 +153,7 @@ impl Handle {
     /// Attaches to the same stream once more, as another participant.
     pub(crate) fn attach_again(&self) -> Result<Self> {
         self.check_fork()?;
-        // Another open file description, since locks belong to one. By descriptor and not by name,
-        // which may stand for another stream now.
-        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
-        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&self.file.as_fd());
-        let path = format!("/proc/self/fd/{descriptor}");
-        let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
+        let file = open_again(&*self.file)
             .map_err(|error| Error::os(&self.name, "open its file once more", error))?;
         kill_point!(CloneOpened);
         let file = unshared(&self.name, file)?;

@@ -55,18 +55,23 @@ impl Options {
     /// Creates a stream of frames with this schema.
     pub(crate) fn create(&self, name: &StreamName, schema: Schema) -> Result<Handle> {
         let plan = self.plan(name, schema)?;
-        self.create_planned(name, plan)
+        self.create_planned(name, plan, |_| Ok(()))
     }
 
-    /// Creates a stream as planned with these options.
-    pub(crate) fn create_planned(&self, name: &StreamName, plan: Plan) -> Result<Handle> {
+    /// Creates a stream as planned with these options. `prepare` is called before it has its name.
+    pub(crate) fn create_planned(
+        &self,
+        name: &StreamName,
+        plan: Plan,
+        prepare: impl FnOnce(&mut Handle) -> Result<()>,
+    ) -> Result<Handle> {
         let creation = Creation {
             plan,
             mode: self.mode,
             residency: self.residency,
             unlink_on_drop: self.temporary,
         };
-        Handle::create(name, creation)
+        Handle::create(name, creation, prepare)
     }
 
     /// Opens the stream, or creates it if there is none.

@@ -17,8 +17,16 @@ const HEADER: usize = 256;
 const ON_DEVICE: u32 = 4;
 const UUID: &str = "GPU-00112233-4455-6677-8899-aabbccddeeff";
 
+/// How memory is shared, as the header says it.
+const BY_HANDLE: u32 = 1;
+const BY_DESCRIPTORS: u32 = 2;
+
 /// Has a stream of four floats in four slots say that it lives on a device.
 fn forge(dir: &Dir, name: &str, mirrored: bool) {
+    forge_shared(dir, name, mirrored, BY_HANDLE);
+}
+
+fn forge_shared(dir: &Dir, name: &str, mirrored: bool, sharing: u32) {
     dir.create(&[name]);
     let file = dir.file(name);
     let mut bytes = fs::read(&file).expect("read the file");
@@ -27,8 +35,8 @@ fn forge(dir: &Dir, name: &str, mirrored: bool) {
     let uuid: Vec<u8> = (0..16).map(|digit| digit * 0x11).collect();
     put(DEVICE, &uuid);
     let placement = if mirrored { 2_u32 } else { 1 };
-    // Handed over by callback, opened by memory handles.
-    for (field, value) in [placement, 1, 1].into_iter().enumerate() {
+    // Handed over by callback.
+    for (field, value) in [placement, 1, sharing].into_iter().enumerate() {
         put(DEVICE + 16 + 4 * field, &value.to_ne_bytes());
     }
     // Slots of 512 bytes in a block of 2 MiB.
@@ -89,7 +97,7 @@ fn info_says_on_which_device_and_whether_it_is_there() {
     for words in [
         UUID,
         "on a GPU",
-        "2097152 bytes",
+        "2097152 bytes by memory handle",
         "handed over by callback",
         "its process is gone",
     ] {
@@ -98,8 +106,26 @@ fn info_says_on_which_device_and_whether_it_is_there() {
     let json = dir.tool(&["info", "alone", "--json"]).exits(0).json();
     assert_eq!(json["device"]["uuid"], UUID);
     assert_eq!(json["device"]["handover"], "callback");
+    assert_eq!(json["device"]["sharing"], "handle");
     assert_eq!(json["device"]["shared"], false);
     assert_eq!(json["participants"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn info_says_how_memory_is_shared_and_whether_anybody_has_it() {
+    let dir = Dir::new();
+    forge_shared(&dir, "shared", false, BY_DESCRIPTORS);
+    let info = dir.tool(&["info", "shared"]).exits(0).out();
+    for words in ["2097152 bytes by descriptors", "no process that had it"] {
+        assert!(info.contains(words), "{words}: {info}");
+    }
+    let json = dir.tool(&["info", "shared", "--json"]).exits(0).json();
+    assert_eq!(json["device"]["sharing"], "descriptor");
+    assert_eq!(json["device"]["shared"], false);
+    // Attending does not count: that takes nobody's memory.
+    let _child = Child::start("attend", "shared", Some(&dir));
+    let json = dir.tool(&["info", "shared", "--json"]).exits(0).json();
+    assert_eq!(json["device"]["shared"], false);
 }
 
 #[test]

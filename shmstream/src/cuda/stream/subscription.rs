@@ -37,8 +37,10 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ///
     /// As [`open`](Self::open), but for the name, which is not looked for.
     pub fn try_clone(&self) -> Result<Self> {
-        let handle = self.handle.attach_again()?;
-        Self::join(handle, Arc::clone(&self.memory), self.gpu.clone())
+        let mut handle = self.handle.attach_again()?;
+        let holding = self.memory.share_again(&mut handle)?;
+        let memory = Arc::clone(&self.memory);
+        Self::join(handle, memory, holding, self.gpu.clone())
     }
 
     /// Returns a reader that gets every frame in order from `start` on, as long as it keeps up.

@@ -13,8 +13,7 @@
 use std::cell::Cell;
 use std::sync::OnceLock;
 
-use super::monotonic_ns;
-use crate::os::sys;
+use super::{monotonic_ns, ticks};
 
 /// How long a reading of the clock is good for, in nanoseconds.
 const TRUSTED_NS: u64 = 10_000;
@@ -38,7 +37,7 @@ pub(crate) fn prepare() {
         const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
         // Another clock source on such a processor means that the counter is not to be relied on: it
         // stops, changes its rate, or differs between processors.
-        let is_source = |source: String| source.trim_end() == sys::COUNTER;
+        let is_source = |source: String| source.trim_end() == ticks::NAME;
         std::fs::read_to_string(SOURCE).is_ok_and(is_source)
     });
 }
@@ -76,9 +75,9 @@ impl Counter {
         let trusted_ticks = self.trusted_ticks.get();
         // Without a look at the counter where none is to be relied on.
         if trusted_ticks != 0 {
-            let ticks = sys::ticks().wrapping_sub(self.read_ticks.get());
-            if ticks < trusted_ticks {
-                let past_ns = (ticks * self.rate.get()) >> RATE_SHIFT;
+            let past = ticks::now().wrapping_sub(self.read_ticks.get());
+            if past < trusted_ticks {
+                let past_ns = (past * self.rate.get()) >> RATE_SHIFT;
                 // The processor may read the counter before what comes first in the program.
                 let now_ns = (self.read_ns.get() + past_ns).max(self.last_ns.get());
                 self.last_ns.set(now_ns);
@@ -94,9 +93,9 @@ impl Counter {
         if USABLE.get() != Some(&true) {
             return monotonic_ns();
         }
-        let before = sys::ticks();
+        let before = ticks::now();
         let now_ns = monotonic_ns();
-        let after = sys::ticks_behind();
+        let after = ticks::now_behind();
         self.measure(now_ns, after);
         let rate = self.rate.get();
         let took_ns = to_ns(after.wrapping_sub(before), rate);

@@ -68,9 +68,9 @@ fn the_rate_is_that_of_the_clock() {
     // Both at the same moment: of many readings the one with the least around it.
     let both = || {
         let readings = (0..1000).map(|_| {
-            let before = sys::ticks_behind();
+            let before = ticks::now_behind();
             let ns = monotonic_ns();
-            (sys::ticks_behind() - before, ns, before)
+            (ticks::now_behind() - before, ns, before)
         });
         readings.min().map(|(_, ns, ticks)| (ns, ticks))
     };

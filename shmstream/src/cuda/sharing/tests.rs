@@ -1,0 +1,124 @@
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use super::*;
+use crate::os::shm::FileId;
+
+/// A name that no other test uses.
+fn name() -> Vec<u8> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("shmstream-sharing-{}-{number}", std::process::id()).into_bytes()
+}
+
+/// A file that is nobody else's; in place of a stream's, or of memory.
+fn file() -> OwnedFd {
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    rustix::fs::memfd_create("test", flags).unwrap()
+}
+
+fn kept() -> Arc<Unshared> {
+    Arc::new(Unshared::new(file()).unwrap())
+}
+
+fn listening(name: &[u8]) -> Unshared {
+    let socket = pass::socket().unwrap();
+    assert!(pass::listen(&socket, name).unwrap());
+    socket
+}
+
+/// Asks those of these names, as whoever has `file`.
+fn answer<const N: usize>(
+    names: [&Vec<u8>; N],
+    file: impl AsFd,
+) -> std::result::Result<OwnedFd, Holders> {
+    let names: VecDeque<_> = names.into_iter().cloned().collect();
+    let shown = shm::open_again(file).unwrap();
+    let owner = rustix::process::geteuid().as_raw();
+    ask::ask(names, &shown, owner).unwrap()
+}
+
+#[test]
+fn who_has_the_file_gets_the_memory_from_the_first_who_answers() {
+    let [stopped, holder, nobody] = [name(), name(), name()];
+    let (stream, memory) = (kept(), kept());
+    let _never_answers = listening(&stopped);
+    let server = Server::current().unwrap();
+    let offer = server.offer(listening(&holder), &stream, &memory).unwrap();
+    let given = answer([&nobody, &stopped, &holder], &*stream).unwrap();
+    assert_eq!(FileId::of(given), FileId::of(&*memory));
+    // Not who has another file.
+    let refused = answer([&holder], file());
+    assert_eq!(refused.unwrap_err(), Holders::Refused);
+    // Nor when nobody offers it any more.
+    drop(offer);
+    assert_eq!(answer([&holder], &*stream).unwrap_err(), Holders::Elsewhere);
+}
+
+#[test]
+fn the_end_of_an_offer_ends_what_is_under_way() {
+    let holder = name();
+    let server = Server::current().unwrap();
+    let offer = server.offer(listening(&holder), &kept(), &kept()).unwrap();
+    let pass::Connected::To(socket) = pass::connect(&holder).unwrap() else {
+        panic!("nobody listens");
+    };
+    drop(offer);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // It has not been waited for: it is hung up on at once, and not after the server's patience.
+    loop {
+        match pass::receive(&socket, GIVE) {
+            pass::Received::Nothing => assert!(Instant::now() < deadline),
+            pass::Received::Other => break,
+            pass::Received::Descriptor(_) => panic!("memory without a question"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn nobody_and_those_who_hang_up_are_told_apart() {
+    let [nobody, rude] = [name(), name()];
+    let stream = file();
+    assert_eq!(answer([], &stream).unwrap_err(), Holders::Elsewhere);
+    assert_eq!(answer([&nobody], &stream).unwrap_err(), Holders::Elsewhere);
+    let listener = listening(&rude);
+    let hangs_up = std::thread::spawn(move || {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while pass::accept(&listener).unwrap().is_none() {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(
+        answer([&rude, &nobody], &stream).unwrap_err(),
+        Holders::Refused
+    );
+    hangs_up.join().unwrap();
+}
+
+#[test]
+fn names_are_those_of_the_protocol() {
+    let mut instance = [0; 16];
+    (instance[0], instance[15]) = (0xab, 1);
+    let name = String::from_utf8(socket_name(instance, 1023)).unwrap();
+    assert_eq!(name, "shmstream.ab000000000000000000000000000001.1023");
+}
+
+#[test]
+fn a_lack_of_descriptors_is_told_as_a_limit() {
+    let name = StreamName::new("a").unwrap();
+    let refusal = |number: Errno| Refusal {
+        operation: "make a socket",
+        source: number.into(),
+    };
+    for (number, words) in [(Errno::MFILE, "ulimit -n"), (Errno::AGAIN, "ulimit -u")] {
+        let error = refusal(number).on(&name);
+        assert!(matches!(error, Error::Limit { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let error = refusal(Errno::ACCESS).on(&name);
+    assert!(matches!(error, Error::Os { .. }), "{error}");
+}

@@ -1,0 +1,684 @@
+//! Device memory that outlives the process that made it: who has it hands it on, to those who may have it,
+//! and it is gone with the last.
+
+#[path = "cuda/support.rs"]
+#[allow(dead_code, reason = "each test uses a part")]
+mod support;
+
+use std::io::{Read, Write};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use shmstream::cuda::{CudaStream, Mirrored, Placement};
+use shmstream::gpu::{DeviceInfo, Holders, HostHandle, Problem, Sharing};
+use shmstream::{Error, Link, Stream, stat};
+use shmstream_tests::driver::Driver;
+use shmstream_tests::{Child, DEADLINE, Name, argument, eventually, hear, play, skip, tell};
+use support::{LEN, child, child_with, context, frame_of, log_of, value};
+
+#[test]
+fn child_entry() {
+    play(&[
+        ("create", create),
+        ("open", open),
+        ("mirrored", mirrored),
+        ("open_mirrored", open_mirrored),
+        ("fall_back", fall_back),
+        ("many", many),
+        ("come_and_go", come_and_go),
+        ("leave", leave),
+        ("hoard", hoard),
+        ("fork", fork),
+        ("ends", ends),
+        ("create_with_handle", create_with_handle),
+        ("by_event", by_event),
+    ]);
+}
+
+fn create(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    serve(CudaStream::<i64>::create(&name, &[LEN], &context()).unwrap());
+}
+
+fn open(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    match CudaStream::<i64>::open(&name, &context()) {
+        Ok(stream) => serve(stream),
+        Err(Error::Gpu { problem, .. }) => tell(format!("{problem:?}")),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Does as it is told with a stream.
+fn serve<P: Placement>(stream: CudaStream<i64, P>) {
+    let queue = stream.context().new_stream().unwrap();
+    tell("ready");
+    loop {
+        match hear().as_str() {
+            "write" => {
+                let next = value(stream.count() + 1);
+                tell(match stream.write(&frame_of(next)) {
+                    Ok(count) => format!("wrote {count}"),
+                    Err(Error::Replaced { .. }) => String::from("Replaced"),
+                    Err(error) => panic!("{error}"),
+                });
+            }
+            "read" => {
+                let frame = stream.read(&queue).unwrap().expect("a frame");
+                let count = frame.info().count;
+                assert!(*frame.copy_to_host().unwrap() == frame_of(value(count)));
+                tell(format!("frame {count}"));
+            }
+            _ => return,
+        }
+    }
+}
+
+fn started(driver: &Driver, role: &str, name: &Name) -> Child {
+    let child = child(driver, role, &[name]);
+    child.expect("ready");
+    child
+}
+
+fn ask(server: &mut Child, wish: &str, answer: &str) {
+    server.say(wish);
+    server.expect(answer);
+}
+
+fn end(mut server: Child) {
+    server.say("end");
+    server.finish();
+}
+
+fn device(name: &Name) -> DeviceInfo {
+    stat(name).unwrap().device.expect("a device")
+}
+
+/// Opening the stream fails with this.
+fn refused(driver: &Driver, name: &Name, problem: &Problem) {
+    let refused = child(driver, "open", &[name]);
+    refused.expect(&format!("{problem:?}"));
+    refused.finish();
+}
+
+fn stop(process: &Child) {
+    signal(process, Signal::STOP);
+    // Until it is, it could answer.
+    let path = format!("/proc/{}/stat", process.pid());
+    eventually("the process stops", || {
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.rsplit(')').next().unwrap().starts_with(" T")
+    });
+}
+
+fn signal(process: &Child, signal: Signal) {
+    let pid = i32::try_from(process.pid()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn others_go_on_and_come_when_the_creator_is_killed() {
+    let name = Name::new("cuda-memory-killed");
+    let driver = Driver::new();
+    let mut creator = started(&driver, "create", &name);
+    ask(&mut creator, "write", "wrote 1");
+    let info = device(&name);
+    assert_eq!((info.sharing, info.shared), (Sharing::Descriptor, true));
+    assert!(info.to_string().contains("by descriptors"), "{info}");
+    let mut second = started(&driver, "open", &name);
+    ask(&mut creator, "write", "wrote 2");
+    creator.kill();
+
+    assert!(device(&name).shared);
+    ask(&mut second, "read", "frame 2");
+    let mut third = started(&driver, "open", &name);
+    ask(&mut third, "read", "frame 2");
+    ask(&mut third, "write", "wrote 3");
+    ask(&mut second, "read", "frame 3");
+    // Through one who has it at third hand.
+    second.kill();
+    let mut fourth = started(&driver, "open", &name);
+    ask(&mut fourth, "read", "frame 3");
+    ask(&mut fourth, "write", "wrote 4");
+    ask(&mut third, "read", "frame 4");
+}
+
+#[test]
+fn others_go_on_and_come_when_the_creator_ends() {
+    let name = Name::new("cuda-memory-ends");
+    let driver = Driver::new();
+    let mut creator = started(&driver, "create", &name);
+    ask(&mut creator, "write", "wrote 1");
+    let mut second = started(&driver, "open", &name);
+    end(creator);
+    ask(&mut second, "read", "frame 1");
+    let mut third = started(&driver, "open", &name);
+    ask(&mut third, "read", "frame 1");
+    ask(&mut third, "write", "wrote 2");
+    end(third);
+    ask(&mut second, "read", "frame 2");
+    assert!(device(&name).shared);
+}
+
+#[test]
+fn the_last_takes_the_memory_along_and_the_name_is_free() {
+    let driver = Driver::new();
+    for killed in [true, false] {
+        let name = Name::new("cuda-memory-last");
+        let mut creator = started(&driver, "create", &name);
+        ask(&mut creator, "write", "wrote 1");
+        let mut second = started(&driver, "open", &name);
+        creator.kill();
+        // As long as anybody has it, the name is taken.
+        let taken = child(&driver, "ends", &[&name]);
+        taken.expect("AlreadyExists");
+        taken.finish();
+        let on_host = HostHandle::open(&name).unwrap();
+        match killed {
+            true => second.kill(),
+            false => end(second),
+        }
+        let info = on_host.device().unwrap();
+        assert_eq!((info.sharing, info.shared), (Sharing::Descriptor, false));
+        assert!(info.to_string().contains("no process"), "{info}");
+        assert_eq!(on_host.latest().unwrap().expect("a frame").count, 1);
+        refused(&driver, &name, &Problem::ExporterGone);
+        let mut heir = started(&driver, "create", &name);
+        ask(&mut heir, "write", "wrote 1");
+        assert_eq!(on_host.link().unwrap(), Link::Replaced);
+    }
+}
+
+/// Tells why the stream cannot be created.
+fn ends(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    match CudaStream::<i64>::create(&name, &[LEN], &context()) {
+        Err(Error::AlreadyExists { .. }) => tell("AlreadyExists"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_mirror_outlives_the_creator_too() {
+    let name = Name::new("cuda-memory-mirror");
+    let driver = Driver::new();
+    let mut creator = started(&driver, "mirrored", &name);
+    ask(&mut creator, "write", "wrote 1");
+    assert_eq!(device(&name).sharing, Sharing::Descriptor);
+    let mut second = started(&driver, "open_mirrored", &name);
+    let on_host = Stream::<i64, LEN>::open(&name).unwrap();
+    creator.kill();
+    ask(&mut second, "write", "wrote 2");
+    let frame = on_host.wait_timeout(DEADLINE).unwrap().expect("a frame");
+    assert!(frame[..] == frame_of(value(2)));
+    drop(frame);
+    let mut third = started(&driver, "open_mirrored", &name);
+    ask(&mut third, "read", "frame 2");
+    drop((second, third));
+    // The mirror needs no device.
+    let late = Stream::<i64, LEN>::open(&name).unwrap();
+    assert!(late.read().unwrap().expect("a frame")[..] == frame_of(value(2)));
+}
+
+fn mirrored(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    serve(CudaStream::<i64, Mirrored>::create(&name, &[LEN], &context()).unwrap());
+}
+
+fn open_mirrored(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    serve(CudaStream::<i64, Mirrored>::open(&name, &context()).unwrap());
+}
+
+#[test]
+fn without_descriptors_the_memory_is_shared_by_handle() {
+    let name = Name::new("cuda-memory-fallback");
+    let whole = Driver::stand_in();
+    let mut cases: Vec<(&Driver, &str, String)> = [
+        "cuMemGetAllocationGranularity",
+        "cuMemCreate",
+        "cuMemExportToShareableHandle",
+        "cuMemImportFromShareableHandle",
+        "cuMemAddressReserve",
+        "cuMemMap",
+        "cuMemSetAccess",
+        "cuDeviceGetAttribute:2",
+    ]
+    .iter()
+    .map(|call| (&whole, "STANDIN_FAIL", format!("{call}=801")))
+    .collect();
+    for lacking in ["102=0", "103=0"] {
+        cases.push((&whole, "STANDIN_ATTRIBUTES", String::from(lacking)));
+    }
+    let old = Driver::without("cuMemCreate");
+    cases.push((&old, "STANDIN_FAIL", String::new()));
+    for (driver, key, setting) in cases {
+        // What cudarc asks for itself comes before.
+        let log = log_of(&name);
+        let settings = [
+            (key, setting.clone()),
+            ("STANDIN_LOG", log.path().display().to_string()),
+        ];
+        let mut creator = child_with(driver, &settings, "fall_back", &[&name]);
+        creator.expect("ready");
+        let info = device(&name);
+        assert_eq!(
+            (info.sharing, info.shared),
+            (Sharing::Handle, true),
+            "{setting}"
+        );
+        assert!(info.to_string().contains("by memory handle"), "{info}");
+        ask(&mut creator, "write", "wrote 1");
+        let mut second = started(&whole, "open", &name);
+        ask(&mut second, "read", "frame 1");
+        drop(second);
+        end(creator);
+        // Nothing of the attempts is left.
+        let calls = log.calls_until("");
+        let times = |call: &str| calls.iter().filter(|each| *each == call).count();
+        assert!(times("cuMemRelease") >= times("cuMemExportToShareableHandle"));
+        assert!(times("cuMemAddressFree") <= times("cuMemAddressReserve"));
+        shmstream::unlink(&name).unwrap();
+    }
+}
+
+/// Is refused a stream that is shared by descriptors, and serves one that need not be.
+fn fall_back(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let builder = CudaStream::<i64>::builder(&name).sharing(Sharing::Descriptor);
+    let Err(Error::Gpu { problem, .. }) = builder.create(&[LEN], &context) else {
+        panic!("shared by descriptors");
+    };
+    assert!(
+        matches!(problem, Problem::NoDescriptors { .. }),
+        "{problem}"
+    );
+    assert!(problem.to_string().contains("Sharing::Handle"), "{problem}");
+    assert_eq!(
+        physical(),
+        (0, 0),
+        "descriptors and mappings of what was tried"
+    );
+    serve(CudaStream::<i64>::create(&name, &[LEN], &context).unwrap());
+}
+
+/// Counts this process's descriptors and mappings of the stand-in's physical memory.
+fn physical() -> (usize, usize) {
+    const LABEL: &str = "stand-in physical";
+    let links = std::fs::read_dir("/proc/self/fd").unwrap();
+    let descriptors = links
+        .filter_map(|link| std::fs::read_link(link.ok()?.path()).ok())
+        .filter(|path| path.to_string_lossy().contains(LABEL));
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mappings = maps.lines().filter(|line| line.contains(LABEL));
+    (descriptors.count(), mappings.count())
+}
+
+#[test]
+fn handles_of_one_process_share_a_mapping_and_each_hands_it_on() {
+    let name = Name::new("cuda-memory-many");
+    let driver = Driver::stand_in();
+    let mut creator = started(&driver, "create", &name);
+    ask(&mut creator, "write", "wrote 1");
+    let mut many = child(&driver, "many", &[&name]);
+    many.expect("ready");
+    creator.kill();
+    for left in (0..3).rev() {
+        let mut second = started(&driver, "open", &name);
+        ask(&mut second, "read", "frame 1");
+        drop(second);
+        many.say("drop");
+        many.expect(&format!("{left} left"));
+    }
+    // The last handle took all of it along, and the process is alive.
+    many.expect("(0, 0)");
+    assert!(!device(&name).shared);
+    refused(&driver, &name, &Problem::ExporterGone);
+    end(many);
+}
+
+fn many(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let queue = context.new_stream().unwrap();
+    let first = CudaStream::<i64>::open(&name, &context).unwrap();
+    let second = CudaStream::<i64>::open(&name, &context).unwrap();
+    let third = first.try_clone().unwrap();
+    // The one of the mapping, and the one that is handed on.
+    assert_eq!(physical(), (2, 1));
+    let mut streams = vec![third, second, first];
+    tell("ready");
+    while let Some(stream) = streams.pop() {
+        assert_eq!(hear(), "drop");
+        let frame = stream.read(&queue).unwrap().expect("a frame");
+        assert!(*frame.copy_to_host().unwrap() == frame_of(value(1)));
+        drop(frame);
+        assert!(stream.status().unwrap().device.unwrap().shared);
+        drop(stream);
+        tell(format!("{} left", streams.len()));
+    }
+    tell(format!("{:?}", physical()));
+    let _ = hear();
+}
+
+#[test]
+fn who_comes_and_goes_leaves_nothing_behind() {
+    let name = Name::new("cuda-memory-again");
+    let driver = Driver::stand_in();
+    let mut creator = started(&driver, "create", &name);
+    ask(&mut creator, "write", "wrote 1");
+    child(&driver, "come_and_go", &[&name]).finish();
+    ask(&mut creator, "write", "wrote 2");
+}
+
+/// Returns the set of signals that a thread of this process blocks, by what the system says of it.
+fn blocked(thread: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+}
+
+/// One thread hands memory on, whatever the handles, and no signal interrupts it.
+fn check_thread() {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let threads: Vec<String> = tasks
+        .map(|task| task.unwrap().file_name().into_string().unwrap())
+        .filter(|task| {
+            let name = std::fs::read_to_string(format!("/proc/self/task/{task}/comm"));
+            name.unwrap_or_default().trim() == "shmstream-memor"
+        })
+        .collect();
+    let [thread] = &threads[..] else {
+        panic!("{threads:?}");
+    };
+    // But for those that cannot be blocked, and those that the C library keeps to itself.
+    let usual = 1 << (libc::SIGINT - 1) | 1 << (libc::SIGALRM - 1) | 1 << (libc::SIGUSR1 - 1);
+    let set = blocked(&format!("self/task/{thread}"));
+    assert_eq!(set & usual, usual, "{set:x}");
+}
+
+fn come_and_go(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let queue = context.new_stream().unwrap();
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut before = None;
+    let mask = blocked("thread-self");
+    for _ in 0..20 {
+        let stream = CudaStream::<i64>::open(&name, &context).unwrap();
+        check_thread();
+        assert_eq!(blocked("thread-self"), mask);
+        let frame = stream.read(&queue).unwrap().expect("a frame");
+        assert!(*frame.copy_to_host().unwrap() == frame_of(value(1)));
+        drop(frame);
+        drop(stream);
+        // The first time starts what stays.
+        assert_eq!(*before.get_or_insert(descriptors()), descriptors());
+        assert_eq!(physical(), (0, 0));
+    }
+}
+
+/// Whoever opens gets the memory, or is told that it is gone: nothing else, and soon. Which of them follows
+/// from pauses that are chosen so that both happen.
+#[test]
+fn the_last_may_leave_while_another_comes() {
+    let driver = Driver::new();
+    for i in 0..12 {
+        let name = Name::new("cuda-memory-race");
+        let mut last = child(&driver, "leave", &[&name, &(i * 400)]);
+        last.expect("ready");
+        let comer = child(&driver, "open", &[&name]);
+        last.say("go");
+        match comer.line().as_str() {
+            "ready" => {
+                last.finish();
+                let mut comer = comer;
+                ask(&mut comer, "read", "frame 1");
+                ask(&mut comer, "write", "wrote 2");
+                assert!(device(&name).shared);
+            }
+            "ExporterGone" => {
+                last.finish();
+                assert!(!device(&name).shared);
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+fn leave(arguments: &[String]) {
+    let (name, pause): (String, u64) = (argument(arguments, 0), argument(arguments, 1));
+    let stream = CudaStream::<i64>::create(&name, &[LEN], &context()).unwrap();
+    stream.write(&frame_of(value(1))).unwrap();
+    tell("ready");
+    let _ = hear();
+    std::thread::sleep(Duration::from_micros(pause));
+    drop(stream);
+}
+
+#[test]
+fn one_who_is_stopped_holds_nobody_up() {
+    let name = Name::new("cuda-memory-stopped");
+    let driver = Driver::new();
+    let mut creator = started(&driver, "create", &name);
+    ask(&mut creator, "write", "wrote 1");
+    let second = started(&driver, "open", &name);
+    // The first to be asked.
+    stop(&creator);
+    let mut third = started(&driver, "open", &name);
+    ask(&mut third, "read", "frame 1");
+    third.kill();
+    // And when nobody else is left, there is an end to waiting.
+    stop(&second);
+    let begun = Instant::now();
+    refused(&driver, &name, &Problem::Unreachable(Holders::Silent));
+    assert!(begun.elapsed() < DEADLINE / 2);
+    // Who asked in vain left nothing with those who did not answer, not even a row.
+    let alive = stat(&name).unwrap().participants;
+    assert_eq!(alive.iter().filter(|one| one.alive).count(), 2);
+    signal(&second, Signal::CONT);
+    let mut fourth = started(&driver, "open", &name);
+    ask(&mut fourth, "read", "frame 1");
+    signal(&creator, Signal::CONT);
+}
+
+/// One who asks is killed, and its question lies with one who is stopped: its locks are free all the same.
+#[test]
+fn a_question_keeps_no_locks() {
+    let name = Name::new("cuda-memory-question");
+    let driver = Driver::new();
+    let mut creator = started(&driver, "create", &name);
+    stop(&creator);
+    let mut asker = child(&driver, "open", &[&name]);
+    let attached = || {
+        let participants = stat(&name).unwrap().participants;
+        participants.iter().filter(|one| one.alive).count()
+    };
+    eventually("the asker is attached", || attached() == 2);
+    // Time for its question, which takes no time.
+    std::thread::sleep(Duration::from_millis(100));
+    asker.kill();
+    assert_eq!(attached(), 1);
+    creator.kill();
+    assert!(!device(&name).shared);
+}
+
+#[test]
+fn one_without_descriptors_answers_when_it_has_some() {
+    let name = Name::new("cuda-memory-hoard");
+    let driver = Driver::new();
+    let mut creator = child(&driver, "hoard", &[&name]);
+    creator.expect("none left");
+    let comer = child(&driver, "open", &[&name]);
+    // It does not matter whether it has asked before or asks after that.
+    std::thread::sleep(Duration::from_millis(300));
+    creator.say("go on");
+    comer.expect("ready");
+    end(comer);
+    end(creator);
+}
+
+/// Takes all descriptors that this process can have, until it is told to go on.
+fn hoard(arguments: &[String]) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let name: String = argument(arguments, 0);
+    let stream = CudaStream::<i64>::create(&name, &[LEN], &context()).unwrap();
+    let numbers = std::fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = numbers.map(|link| link.unwrap().file_name().into_string().unwrap());
+    let highest: u64 = numbers.map(|number| number.parse().unwrap()).max().unwrap();
+    let limit = Rlimit {
+        current: Some(highest + 10),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let mut hoarded = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        hoarded.push(file);
+    }
+    tell("none left");
+    let _ = hear();
+    drop(hoarded);
+    let _ = hear();
+    drop(stream);
+}
+
+#[test]
+fn a_forked_child_keeps_nothing() {
+    let name = Name::new("cuda-memory-fork");
+    let driver = Driver::new();
+    let mut holder = child(&driver, "fork", &[&name]);
+    let orphan: i32 = holder.line().parse().unwrap();
+    assert!(device(&name).shared);
+    holder.kill();
+    let is_there = || rustix::process::test_kill_process(Pid::from_raw(orphan).unwrap()).is_ok();
+    assert!(is_there());
+    assert!(!device(&name).shared);
+    let instance = format!("{:032x}", stat(&name).unwrap().instance);
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    assert!(!sockets.contains(&instance), "{sockets}");
+    refused(&driver, &name, &Problem::ExporterGone);
+    let mut heir = started(&driver, "create", &name);
+    ask(&mut heir, "write", "wrote 1");
+    assert!(is_there());
+    kill_process(Pid::from_raw(orphan).unwrap(), Signal::KILL).unwrap();
+}
+
+/// Creates a stream and forks; the child drops its copy of the handle, and stays.
+fn fork(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let stream = CudaStream::<i64>::create(&name, &[LEN], &context()).unwrap();
+    let (mut from_child, to_parent) = std::io::pipe().unwrap();
+    // SAFETY: `fork` asks that the child of a process with several threads calls only what is
+    // async-signal-safe. The child below drops a handle, which does nothing there, writes and sleeps.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid == 0 {
+        drop(stream);
+        (&to_parent).write_all(&[1]).unwrap();
+        // As long as a test may take, in case that it does not end it.
+        // SAFETY: `sleep` may be called at any time.
+        unsafe { libc::sleep(120) };
+        // SAFETY: `_exit` may be called at any time; it runs nothing of the parent's.
+        unsafe { libc::_exit(0) }
+    }
+    // What a child has of its parent goes while `fork` returns there.
+    from_child.read_exact(&mut [0]).unwrap();
+    tell(pid);
+    let _ = hear();
+    drop(stream);
+}
+
+/// Starts a child below a program that takes it into another namespace, if that is allowed here.
+fn apart(driver: &Driver, test: &str, program: &[&str], role: &str, name: &Name) -> Option<Child> {
+    let mut probe = Command::new(program[0]);
+    let may = probe.args(&program[1..]).arg("true").output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        skip(
+            test,
+            &format!("`{}` is not allowed here", program.join(" ")),
+        );
+        return None;
+    }
+    let mut command = Child::command_under(program, role, &[name]);
+    driver.apply(&mut command);
+    Some(Child::start(command))
+}
+
+#[test]
+fn another_pid_namespace_makes_no_difference() {
+    let test = "another_pid_namespace_makes_no_difference";
+    let name = Name::new("cuda-memory-pid");
+    let driver = Driver::new();
+    let program = ["unshare", "--pid", "--fork", "--kill-child"];
+    let mut creator = started(&driver, "create", &name);
+    ask(&mut creator, "write", "wrote 1");
+    let Some(mut second) = apart(&driver, test, &program, "open", &name) else {
+        return;
+    };
+    second.expect("ready");
+    ask(&mut second, "read", "frame 1");
+    creator.kill();
+    let mut third = started(&driver, "open", &name);
+    ask(&mut third, "read", "frame 1");
+}
+
+#[test]
+fn another_network_namespace_is_told_with_the_way_out() {
+    let test = "another_network_namespace_is_told_with_the_way_out";
+    let name = Name::new("cuda-memory-net");
+    let driver = Driver::new();
+    let program = ["unshare", "--net"];
+    let mut creator = started(&driver, "create", &name);
+    let Some(second) = apart(&driver, test, &program, "open", &name) else {
+        return;
+    };
+    let problem = Problem::Unreachable(Holders::Elsewhere);
+    second.expect(&format!("{problem:?}"));
+    second.finish();
+    for words in ["network namespace", "Sharing::Handle"] {
+        assert!(problem.to_string().contains(words), "{problem}");
+    }
+    creator.kill();
+    // By memory handle it works, and the other knows when the memory is gone.
+    let mut creator = started(&driver, "create_with_handle", &name);
+    assert_eq!(device(&name).sharing, Sharing::Handle);
+    ask(&mut creator, "write", "wrote 1");
+    let second = apart(&driver, test, &program, "open", &name);
+    let mut second = second.expect("as before");
+    second.expect("ready");
+    ask(&mut second, "read", "frame 1");
+    creator.kill();
+    refused(&driver, &name, &Problem::ExporterGone);
+}
+
+fn create_with_handle(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let builder = CudaStream::<i64>::builder(&name).sharing(Sharing::Handle);
+    serve(builder.create(&[LEN], &context()).unwrap());
+}
+
+#[test]
+fn by_event_the_memory_is_shared_by_handle() {
+    let name = Name::new("cuda-memory-event");
+    let driver = Driver::new();
+    let creator = started(&driver, "by_event", &name);
+    let info = device(&name);
+    assert_eq!((info.sharing, info.shared), (Sharing::Handle, true));
+    end(creator);
+}
+
+fn by_event(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let builder = || CudaStream::<i64>::builder(&name).events();
+    let refused = builder()
+        .sharing(Sharing::Descriptor)
+        .create(&[LEN], &context);
+    let Err(error @ Error::Invalid { .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(error.to_string().contains("by event"), "{error}");
+    serve(builder().create(&[LEN], &context).unwrap());
+}
