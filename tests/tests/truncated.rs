@@ -159,8 +159,7 @@ fn wait_in(arguments: &[String]) {
         std::mem::forget(stream.read().unwrap());
         stream.clear().unwrap();
     }
-    // SAFETY: `gettid` asks for nothing.
-    tell(unsafe { libc::gettid() });
+    tell("ready");
     let result = match way.as_str() {
         "wait" => stream.wait().map(drop),
         "wait_timeout" => stream.wait_timeout(DEADLINE).map(drop),
@@ -186,26 +185,27 @@ fn hold_lock(arguments: &[String]) {
 }
 
 /// Stops a child in the middle of a system call, and returns whether it is one of `calls`.
-fn stopped_in(child: &Child, thread: &str, calls: &[i64]) -> bool {
+///
+/// In each thread: one that looks at the words of streams by itself may be about to when the others sleep.
+fn stopped_in(child: &Child, calls: &[i64]) -> bool {
     let pid = Pid::from_raw(child.pid().try_into().unwrap()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
-    let task = format!("/proc/{}/task/{thread}", child.pid());
-    let read = |file: &str| std::fs::read_to_string(format!("{task}/{file}")).unwrap();
-    eventually("it stops", || {
-        let stat = read("stat");
-        stat.rsplit_once(") ")
-            .is_some_and(|(_, state)| state.starts_with('T'))
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.pid())).unwrap();
+    let all_sleep = tasks.map(Result::unwrap).all(|task| {
+        let read = |file| std::fs::read_to_string(task.path().join(file)).unwrap();
+        eventually("it stops", || {
+            let stat = read("stat");
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, state)| state.starts_with('T'))
+        });
+        let call = read("syscall");
+        let call = call.split(' ').next().map(|call| call.trim().parse());
+        matches!(call, Some(Ok(call)) if calls.contains(&call))
     });
-    let call = read("syscall");
-    let call = call
-        .split(' ')
-        .next()
-        .and_then(|call| call.trim().parse().ok());
-    if call.is_some_and(|call: i64| calls.contains(&call)) {
-        return true;
+    if !all_sleep {
+        kill_process(pid, Signal::CONT).unwrap();
     }
-    kill_process(pid, Signal::CONT).unwrap();
-    false
+    all_sleep
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn a_file_that_is_truncated_while_somebody_sleeps_is_an_error() {
                 holder.kill();
             }
             let child = Child::spawn("wait_in", &[&name, &way]);
-            let thread = child.line();
-            eventually("it sleeps", || stopped_in(&child, &thread, &sleeps));
+            child.expect("ready");
+            eventually("it sleeps", || stopped_in(&child, &sleeps));
             truncate(&name, if without { 0 } else { total - 1 });
             holder.kill();
             let pid = Pid::from_raw(child.pid().try_into().unwrap()).unwrap();
