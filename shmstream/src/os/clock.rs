@@ -1,39 +1,21 @@
 //! The time of a publication.
 
-mod counter;
-mod ticks;
-
 use std::cell::Cell;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use counter::Counter;
-pub(crate) use counter::prepare;
-
 /// How long the distance between the two clocks is taken as known, in nanoseconds.
 const TRUSTED_NS: u64 = 1_000_000;
 
-thread_local! {
-    static CLOCK: Clock = const { Clock::new() };
-}
-
-/// Returns this moment, for a frame that this thread publishes.
+/// Reads the realtime and the monotonic clock for the price of one.
 ///
-/// One clock for all streams of a thread, so that its moments never run backwards.
-#[inline]
-pub(crate) fn now() -> Moment {
-    CLOCK.with(Clock::now)
-}
-
-/// Reads the realtime and the monotonic clock for the price of one, or of less.
-///
-/// A clock read costs as much as the rest of a publish. The monotonic clock is read each time, or by the
-/// [`Counter`] where publishes are microseconds apart. Its distance from the realtime clock is read again
-/// when the last reading is a millisecond old. So a step of the realtime clock shows up to a millisecond
-/// late, and slewing it by 500 ppm, the most that Linux does, puts it off by at most 0.5 µs.
+/// A clock read costs as much as the rest of a publish. The monotonic clock is read each time; its
+/// distance from the realtime clock is read again when the last reading is a millisecond old. So a
+/// step of the realtime clock shows up to a millisecond late, and slewing it by 500 ppm, the most
+/// that Linux does, puts it off by at most 0.5 µs.
+#[derive(Default)]
 pub(crate) struct Clock {
-    counter: Counter,
     distance_ns: Cell<u64>,
     trusted_until_ns: Cell<u64>,
 }
@@ -47,24 +29,10 @@ pub(crate) struct Moment {
     pub(crate) monotonic_ns: u64,
 }
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Clock {
-    const fn new() -> Self {
-        Self {
-            counter: Counter::new(),
-            distance_ns: Cell::new(0),
-            trusted_until_ns: Cell::new(0),
-        }
-    }
-
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        let monotonic_ns = self.counter.monotonic_ns();
+        let monotonic_ns = monotonic_ns();
         if monotonic_ns >= self.trusted_until_ns.get() {
             self.measure(monotonic_ns);
         }

@@ -27,12 +27,13 @@ pub(crate) struct Head {
 
 /// What a publish writes and a reader loads first.
 ///
-/// Nothing else is on this line, and the writer never loads it: a reader that polls takes it away with
-/// each publish, and to have it back costs as much as all instructions of a publish.
+/// Nothing else is on this line, and a writer loads it when it takes the lock, not in a publish: a reader
+/// that polls takes it away with each publish, and to have it back costs as much as all instructions of
+/// one.
 #[repr(C, align(128))]
 pub(super) struct Publication {
-    /// Written by the writer, loaded by everybody else: `count << 6 | slot`, zero before the first
-    /// frame. A writer that dies before it stores leaves the frame before as the latest.
+    /// Written by the writer, loaded by everybody: `count << 6 | slot`, zero before the first frame.
+    /// A writer that dies before it stores leaves the frame before as the latest.
     pub(super) latest: AtomicU64,
 }
 

@@ -185,7 +185,7 @@ impl Control<'_> {
         // Publish: pairs with Observe and Recheck.
         handshake_store(Label::Publish, &publication.latest, latest);
         kill_point!(Published);
-        // Relaxed: for this writer, and whoever takes the lock next stores it anew.
+        // Relaxed: for this writer; whoever takes the lock next stores it anew.
         writer.published.store(latest, Ordering::Relaxed);
         count
     }

@@ -25,20 +25,8 @@ pub struct FrameInfo {
     /// When the frame was published, on the realtime clock: nanoseconds since 1970 (UTC).
     pub realtime_ns: u64,
     /// When the frame was published, on the monotonic clock that the processes of a machine share
-    /// (`CLOCK_MONOTONIC`), in nanoseconds. Of frames that one thread publishes microseconds apart, it
-    /// can be up to 0.1 µs early, and is never late.
+    /// (`CLOCK_MONOTONIC`), in nanoseconds.
     pub monotonic_ns: u64,
-}
-
-/// Returns the header of a frame that is published now.
-#[inline(always)]
-pub(crate) fn stamp(frame_id: u64) -> FrameWords {
-    let now = clock::now();
-    FrameWords {
-        frame_id,
-        realtime_ns: now.realtime_ns,
-        monotonic_ns: now.monotonic_ns,
-    }
 }
 
 impl FrameInfo {

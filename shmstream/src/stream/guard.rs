@@ -4,7 +4,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use super::frame::stamp;
 use super::handle::Handle;
 use super::typed::Stream;
 use crate::error::Result;
@@ -63,7 +62,7 @@ impl<'a, T: Pod, const N: usize> Loan<'a, T, N> {
     #[inline(always)]
     pub fn publish_with_id(mut self, frame_id: u64) -> Result<u64> {
         self.handle.check_fork()?;
-        Ok(self.claim.publish(stamp(frame_id)))
+        Ok(self.claim.publish(self.handle.stamp(frame_id)))
     }
 }
 

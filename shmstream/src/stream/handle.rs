@@ -15,13 +15,13 @@ use crate::error::{Error, Result};
 use crate::gpu::Problem;
 use crate::layout::{Header, Plan, PlanDefect};
 use crate::name::StreamName;
-use crate::os::clock;
+use crate::os::clock::Clock;
 use crate::os::fork::Unshared;
 use crate::os::futex::Slept;
 use crate::os::map::Residency;
 use crate::os::shm::{Directory, FileId, Standing, check_size, open_again, truncated};
 use crate::os::{futex, lock};
-use crate::protocol::{Control, Holding, Occupied, Pinned, Pins, Signal, Torn};
+use crate::protocol::{Control, FrameWords, Holding, Occupied, Pinned, Pins, Signal, Torn};
 use crate::region::{Claim, Pin, Region};
 use crate::schema::Schema;
 use crate::write_lock::{Held, LOOK_AGAIN, Patience, Refused, WriteLock};
@@ -57,6 +57,7 @@ pub(crate) struct Handle {
     pub(super) region: Region,
     pub(super) pins: Pins,
     lock: Arc<WriteLock>,
+    clock: Clock,
     /// The count of the newest frame that this handle returned.
     pub(super) seen: Cell<u64>,
     /// How many frames were published between those that this handle returned.
@@ -170,7 +171,6 @@ impl Handle {
     ) -> Result<Self> {
         let file = Arc::new(file);
         check_size(name, &*file, header.layout.total)?;
-        clock::prepare();
         let residency = Residency {
             huge: header.plan.huge,
             ..residency
@@ -187,6 +187,7 @@ impl Handle {
             file,
             region,
             pins: Pins::new(row),
+            clock: Clock::default(),
             seen: Cell::new(0),
             missed: Cell::new(0),
             residency,
@@ -532,6 +533,17 @@ impl Handle {
             holders: processes(|held| held.pinned),
             subscribers: processes(|held| held.awaited),
             loans: loaned.count_ones(),
+        }
+    }
+
+    /// Returns the header of a frame published now.
+    #[inline(always)]
+    pub(crate) fn stamp(&self, frame_id: u64) -> FrameWords {
+        let now = self.clock.now();
+        FrameWords {
+            frame_id,
+            realtime_ns: now.realtime_ns,
+            monotonic_ns: now.monotonic_ns,
         }
     }
 }

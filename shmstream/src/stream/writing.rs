@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use super::frame::stamp;
 use super::guard::{Loan, LockGuard};
 use super::typed::Stream;
 use crate::error::Result;
@@ -53,7 +52,7 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     pub fn write_with_id(&self, frame_id: u64, frame: &[T; N]) -> Result<u64> {
         let mut claim = self.handle.claim(Patience::Forever, Patience::None)?;
         claim.write(frame);
-        Ok(claim.publish(stamp(frame_id)))
+        Ok(claim.publish(self.handle.stamp(frame_id)))
     }
 
     /// Publishes a frame of zeros with frame_id 0, and returns its count.
@@ -64,7 +63,7 @@ impl<T: Pod, const N: usize> Stream<T, N> {
     pub fn clear(&self) -> Result<u64> {
         let mut claim = self.handle.claim(Patience::Forever, Patience::None)?;
         claim.clear::<[T; N]>();
-        Ok(claim.publish(stamp(0)))
+        Ok(claim.publish(self.handle.stamp(0)))
     }
 
     /// Lends a free slot, to fill in place and then [publish](Loan::publish).
@@ -133,7 +132,7 @@ impl<T: Pod, const N: usize> Stream<T, N> {
         let patience = Patience::timeout(timeout);
         let mut claim = self.handle.claim(patience, patience)?;
         claim.write(frame);
-        Ok(claim.publish(stamp(frame_id)))
+        Ok(claim.publish(self.handle.stamp(frame_id)))
     }
 
     /// Takes the write lock, and waits for it as long as that takes.

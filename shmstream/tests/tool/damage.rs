@@ -123,7 +123,7 @@ pub(crate) fn mutate(template: &[u8], dice: &mut Dice) -> Vec<u8> {
             ),
             // What is the latest, the states, who is attached.
             6 => {
-                let word = [0, 136, 256, 272, 384, 512, 640, 512 + 5 * 128];
+                let word = [0, 128, 144, 256, 272, 384, 512, 640, 512 + 5 * 128];
                 let word = word[dice.place(0, word.len() as u64)];
                 put(&mut bytes, control + word, &value);
             }

@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::pod::{Pod, slice_of, slice_of_mut};
 use crate::region::Claim;
 use crate::schema::Schema;
-use crate::stream::frame::stamp;
 use crate::view::{View, ViewMut};
 use crate::write_lock::Held;
 
@@ -139,7 +138,7 @@ impl<'a> DynLoan<'a> {
     #[inline]
     pub fn publish_with_id(mut self, frame_id: u64) -> Result<u64> {
         self.stream.handle.check_fork()?;
-        Ok(self.claim.publish(stamp(frame_id)))
+        Ok(self.claim.publish(self.stream.handle.stamp(frame_id)))
     }
 }
 

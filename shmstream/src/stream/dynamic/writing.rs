@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{DynLoan, DynLockGuard, DynStream};
 use crate::error::{Error, Result};
 use crate::pod::{Pod, bytes_of_slice};
-use crate::stream::frame::stamp;
 use crate::write_lock::Patience;
 
 /// Writing.
@@ -70,7 +69,7 @@ impl DynStream {
         self.check_values(values)?;
         let mut claim = self.handle.claim(for_lock, for_slot)?;
         claim.bytes_mut().copy_from_slice(bytes_of_slice(values));
-        Ok(claim.publish(stamp(frame_id)))
+        Ok(claim.publish(self.handle.stamp(frame_id)))
     }
 
     /// Publishes a copy of these bytes as a frame with frame_id 0, and returns its count.
@@ -93,7 +92,7 @@ impl DynStream {
         self.check_len(bytes.len())?;
         let mut claim = self.handle.claim(Patience::Forever, Patience::None)?;
         claim.bytes_mut().copy_from_slice(bytes);
-        Ok(claim.publish(stamp(frame_id)))
+        Ok(claim.publish(self.handle.stamp(frame_id)))
     }
 
     /// Checks that a buffer has as many bytes as a frame.
@@ -114,7 +113,7 @@ impl DynStream {
     pub fn clear(&self) -> Result<u64> {
         let mut claim = self.handle.claim(Patience::Forever, Patience::None)?;
         claim.bytes_mut().fill(0);
-        Ok(claim.publish(stamp(0)))
+        Ok(claim.publish(self.handle.stamp(0)))
     }
 
     /// Lends a free slot, to fill in place and then [publish](DynLoan::publish).
