@@ -10,6 +10,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use shmstream::cuda::cudarc::driver::DriverError;
+use shmstream::cuda::cudarc::driver::sys::CUresult;
 use shmstream::cuda::{CudaStream, Mirrored, Placement};
 use shmstream::gpu::{DeviceInfo, Holders, HostHandle, Problem, Sharing};
 use shmstream::{Error, Link, Stream, stat};
@@ -33,6 +35,7 @@ fn child_entry() {
         ("ends", ends),
         ("create_with_handle", create_with_handle),
         ("by_event", by_event),
+        ("failed_before", failed_before),
     ]);
 }
 
@@ -681,4 +684,42 @@ fn by_event(arguments: &[String]) {
     };
     assert!(error.to_string().contains("by event"), "{error}");
     serve(builder().create(&[LEN], &context).unwrap());
+}
+
+#[test]
+fn a_stream_ends_in_good_order_whatever_failed_in_its_context_before() {
+    let name = Name::new("cuda-memory-before");
+    let driver = Driver::stand_in();
+    let mut creator = started(&driver, "create", &name);
+    ask(&mut creator, "write", "wrote 1");
+    let log = log_of(&name);
+    let settings = [
+        ("STANDIN_DELAY_US", String::from("200000")),
+        ("STANDIN_LOG", log.path().display().to_string()),
+    ];
+    let other = child_with(&driver, &settings, "failed_before", &[&name]);
+    other.expect("(0, 0)");
+    // Its last frame arrived: it was waited for.
+    ask(&mut creator, "read", "frame 2");
+    other.finish();
+    let calls = log.calls_until("");
+    let place = |call: &str| calls.iter().rposition(|each| each == call).expect(call);
+    assert!(place("cuCtxSynchronize") < place("cuMemUnmap"));
+}
+
+/// Drops a stream with a frame on its way after something else failed in the context, as drops note it.
+fn failed_before(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let queue = context.new_stream().unwrap();
+    let source = support::fill(&queue, value(2));
+    let stream = CudaStream::<i64>::open(&name, &context).unwrap();
+    let publish = stream.publish(&queue, |slot, queue| queue.memcpy_dtod(&source, slot));
+    assert_eq!(publish.unwrap(), 2);
+    let failed = DriverError(CUresult::CUDA_ERROR_INVALID_VALUE);
+    context.record_err(Err::<(), _>(failed));
+    drop(stream);
+    tell(format!("{:?}", physical()));
+    // Whose it is gets to know it.
+    assert_eq!(context.check_err().unwrap_err(), failed);
 }

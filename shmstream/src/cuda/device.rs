@@ -3,6 +3,7 @@
 // This file guarantees that
 // - a slice over a slot is never freed by cudarc, and lies inside the block that it was lent from;
 // - a host function runs once, or is given back;
+// - a context is made current while it is there;
 // - copies stay inside the memory that the caller passes.
 
 mod virtual_memory;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use cudarc::driver::result::ctx;
 use cudarc::driver::{CudaContext, CudaSlice, CudaView, CudaViewMut, DriverError};
 
 use super::Queue;
@@ -112,10 +114,18 @@ impl Gpu {
     }
 
     /// Makes the context current in this thread, as most functions of the driver need it.
+    ///
+    /// By itself, since cudarc's function of that name first returns what a drop of anything in the context
+    /// failed with before. That is the caller's to hear of, and no reason not to wait for a queue.
     fn bind(&self) -> Result<(), Problem> {
-        self.context
-            .bind_to_thread()
-            .map_err(|error| self.refused("use the context", error))
+        let context = self.context.cu_ctx();
+        let bound = match ctx::get_current() {
+            Ok(Some(current)) if current == context => Ok(()),
+            // SAFETY: `set_current` asks for a context that is there: `self.context` keeps it.
+            Ok(_) => unsafe { ctx::set_current(context) },
+            Err(error) => Err(error),
+        };
+        bound.map_err(|error| self.refused("use the context", error))
     }
 
     /// Puts an error of cudarc into words, which could panic for lack of a function if it did so itself.

@@ -138,6 +138,7 @@ functions! {
     map = b"cuMemMap\0", fn(Address, usize, usize, RawPhysical, u64);
     unmap = b"cuMemUnmap\0", fn(Address, usize);
     set_access = b"cuMemSetAccess\0", fn(Address, usize, *const Access, usize);
+    synchronize = b"cuCtxSynchronize\0", fn();
 }
 
 /// Returns a function's name without the zero at its end.

@@ -301,6 +301,10 @@ impl Drop for Memory {
         if self.key.0 != fork::generation() {
             return;
         }
+        if let Source::Mapped(..) = self.source {
+            // Waits for work, which may wait for what opens another stream.
+            return self.give_back();
+        }
         // While another handle opens the same, the driver would count it twice.
         let _open = open();
         let Source::Allocated(Some(Exported { file, participants })) = &self.source else {

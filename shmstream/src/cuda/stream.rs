@@ -327,8 +327,8 @@ impl<T: GpuPayload, P: Placement> Drop for CudaStream<T, P> {
         if self.handle.check_fork().is_err() {
             return;
         }
-        // Frames that are on their way arrive, and slots come back. After an error the context is lost
-        // and nothing runs any more, so others get the slots with the row.
+        // Frames that are on their way arrive, and slots come back. A queue that cannot be waited for is of
+        // a lost context, where nothing runs any more, so others get the slots with the row.
         for queue in self.queues.get_mut().drain(..) {
             let _ = self.gpu.synchronize(&queue);
         }

@@ -94,15 +94,18 @@ impl Gpu {
         mapped
     }
 
-    /// Undoes the mapping. Nothing of it may be in use in this process; others keep theirs.
+    /// Undoes the mapping, once all work of the context is done; others keep theirs.
     pub(in crate::cuda) fn unmap_shared(&self, mapped: Mapped) {
-        let Mapped { address, len } = mapped;
-        if let (Ok(calls), Ok(())) = (calls(), self.bind()) {
-            // SAFETY: the function asks for what was mapped, in full: that is what a `Mapped` is. If it
-            // refuses, there is nobody to tell.
-            let _ = unsafe { (calls.unmap)(address, len) };
-            free(calls, address, len);
+        let Ok(calls) = calls() else {
+            return;
+        };
+        // Work that still uses the memory would lose the context for the whole process. Freeing memory
+        // waits for it, unmapping does not promise to. If this fails, nothing runs any more.
+        if self.bind().is_ok() {
+            // SAFETY: the function asks for nothing but a current context.
+            let _ = unsafe { (calls.synchronize)() };
         }
+        unmap(calls, mapped);
     }
 
     fn location(&self) -> Location {
@@ -171,7 +174,7 @@ impl Gpu {
         // addresses are mapped.
         let code = unsafe { (calls.set_access)(address, len, &raw const access, 1) };
         if let Err(problem) = self.check_step("have the device use mapped memory", code) {
-            self.unmap_shared(mapped);
+            unmap(calls, mapped);
             return Err(problem);
         }
         Ok(mapped)
@@ -212,6 +215,14 @@ fn release(calls: &VirtualMemory, physical: RawPhysical) {
     // SAFETY: the function asks for a handle that was made: otherwise it refuses, and there is nobody to
     // tell.
     let _ = unsafe { (calls.release)(physical) };
+}
+
+/// Undoes a mapping that nothing uses.
+fn unmap(calls: &VirtualMemory, Mapped { address, len }: Mapped) {
+    // SAFETY: the function asks for what was mapped, in full: that is what a `Mapped` is. If it refuses,
+    // there is nobody to tell.
+    let _ = unsafe { (calls.unmap)(address, len) };
+    free(calls, address, len);
 }
 
 /// Gives addresses back.
