@@ -36,6 +36,8 @@ fn child_entry() {
         ("create_with_handle", create_with_handle),
         ("by_event", by_event),
         ("failed_before", failed_before),
+        ("create_or", create_or),
+        ("reachable", reachable),
     ]);
 }
 
@@ -722,4 +724,76 @@ fn failed_before(arguments: &[String]) {
     tell(format!("{:?}", physical()));
     // Whose it is gets to know it.
     assert_eq!(context.check_err().unwrap_err(), failed);
+}
+
+/// By handle is for where there are no descriptors, and not for what goes wrong besides.
+#[test]
+fn what_would_go_wrong_by_handle_as_well_is_told() {
+    let name = Name::new("cuda-memory-wrong");
+    let driver = Driver::stand_in();
+    for (setting, told) in [
+        ("cuMemCreate=2", "allocate memory"),
+        ("cuMemMap=2", "map memory"),
+        ("cuMemCreate=lost", "ContextLost"),
+    ] {
+        let settings = [("STANDIN_FAIL", String::from(setting))];
+        let refused = child_with(&driver, &settings, "create_or", &[&name]);
+        refused.expect(told);
+        refused.finish();
+        assert!(!name.path().exists(), "{setting}");
+    }
+    // And whoever opens a stream is told which call was refused.
+    let _creator = started(&driver, "create", &name);
+    for (call, told) in [
+        (
+            "cuMemImportFromShareableHandle",
+            "open memory by its descriptor",
+        ),
+        ("cuMemAddressReserve", "reserve addresses for memory"),
+        ("cuMemMap", "map memory"),
+        ("cuMemSetAccess", "have the device use mapped memory"),
+    ] {
+        let settings = [("STANDIN_FAIL", format!("{call}=801"))];
+        let refused = child_with(&driver, &settings, "open", &[&name]);
+        let problem = refused.line();
+        assert!(
+            problem.starts_with("Driver") && problem.contains(told),
+            "{problem}"
+        );
+        refused.finish();
+    }
+}
+
+/// Tells why the stream cannot be created.
+fn create_or(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    match CudaStream::<i64>::create(&name, &[LEN], &context()) {
+        Err(Error::Gpu { problem, .. }) => match problem {
+            Problem::Driver { operation, .. } => tell(operation),
+            Problem::ContextLost { .. } => tell("ContextLost"),
+            other => panic!("{other}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn others_on_the_bus_may_reach_the_memory_where_that_is_possible() {
+    let name = Name::new("cuda-memory-bus");
+    let driver = Driver::stand_in();
+    for attribute in [1, 0] {
+        let settings = [("STANDIN_ATTRIBUTES", format!("110={attribute}"))];
+        let creator = child_with(&driver, &settings, "reachable", &[&name]);
+        creator.expect(&(attribute == 1).to_string());
+        creator.finish();
+    }
+}
+
+fn reachable(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let stream = CudaStream::<i64>::create(&name, &[LEN], &context()).unwrap();
+    assert_eq!(physical().1, 1);
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    tell(maps.contains("stand-in physical 0 reachable"));
+    stream.unlink().unwrap();
 }

@@ -96,7 +96,11 @@ pub(super) struct Properties {
     pub(super) handle_types: c_uint,
     pub(super) location: Location,
     pub(super) for_windows: *const c_void,
-    pub(super) flags: [u8; 8],
+    pub(super) compression: u8,
+    /// Whether other devices on the bus may reach it.
+    pub(super) reachable: u8,
+    pub(super) usage: u16,
+    pub(super) reserved: [u8; 4],
 }
 
 /// Where memory is: `CUmemLocation`.
@@ -248,6 +252,7 @@ fn start(functions: &Functions) -> Availability {
 /// The driver's codes that mean something to this crate.
 pub(super) const SUCCESS: Code = 0;
 pub(super) const INVALID_VALUE: Code = 1;
+pub(super) const OUT_OF_MEMORY: Code = 2;
 pub(super) const NO_DEVICE: Code = 100;
 pub(super) const NOT_READY: Code = 600;
 pub(super) const INVALID_CONTEXT: Code = 201;

@@ -77,7 +77,8 @@ pub(crate) fn reaches(one: Physical, other: Physical) -> bool {
     one == other || config().peers
 }
 
-fn attribute(number: c_int) -> c_int {
+/// Returns an attribute, which is the same for all devices.
+pub(crate) fn attribute(number: c_int) -> c_int {
     let set = config().attributes.iter().find(|(set, _)| *set == number);
     if let Some((_, value)) = set {
         return *value;
@@ -94,6 +95,7 @@ fn attribute(number: c_int) -> c_int {
         92..=94 | 122 | 123 => 1,           // stream memory operations, both versions
         99 | 113 => 1,                      // registers host memory, read-only too
         102 | 103 => 1,                     // virtual memory, POSIX descriptors
+        110 => 1,                           // such memory reached by other devices on the bus
         115 => c_int::from(config().pools), // memory pools
         125 => 1,                           // events between processes
         _ => 0,

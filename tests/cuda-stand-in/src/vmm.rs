@@ -11,14 +11,15 @@ use rustix::fs::{fstat, readlink};
 
 use crate::blocks::{give_back, reserve};
 use crate::call::{Code, Out, context_call, device_call};
-use crate::device::{Physical, ordinal, physical};
+use crate::device::{Physical, attribute, ordinal, physical};
 use crate::mapping::file;
 use crate::status::{Outcome, Status};
 use crate::table::Table;
 
 /// What physical memory comes in multiples of, and addresses for it.
 pub(crate) const GRANULARITY: usize = 2 << 20;
-/// Names the files, so that another descriptor is not taken for one. The device follows.
+/// Names the files, so that another descriptor is not taken for one. The device follows, and whether others
+/// on the bus may reach it.
 const LABEL: &str = "stand-in physical ";
 
 /// `CU_MEM_ALLOCATION_TYPE_PINNED`.
@@ -27,6 +28,8 @@ const PINNED: c_uint = 1;
 pub(crate) const DEVICE: c_uint = 1;
 /// `CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR`.
 const DESCRIPTOR: c_uint = 1;
+/// `CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED`.
+const REACHABLE: c_int = 110;
 
 /// `CUmemLocation`.
 #[derive(Clone, Copy)]
@@ -44,7 +47,11 @@ struct Properties {
     handle_types: c_uint,
     location: Location,
     windows: *const c_void,
-    flags: [u8; 8],
+    compression: u8,
+    /// Whether other devices on the bus may reach it.
+    reachable: u8,
+    usage: u16,
+    reserved: [u8; 4],
 }
 
 /// Physical memory.
@@ -111,7 +118,7 @@ fn import(descriptor: BorrowedFd<'_>) -> Outcome<Backing> {
     Ok(Backing {
         file: descriptor
             .try_clone_to_owned()
-            .map_err(|_| Status::INVALID_VALUE)?,
+            .map_err(|_| Status::OUT_OF_MEMORY)?,
         size: usize::try_from(size).map_err(refused)?,
         device: device.parse().map_err(|_| Status::INVALID_VALUE)?,
         handle_types: DESCRIPTOR,
@@ -153,7 +160,15 @@ unsafe extern "C" fn cuMemCreate(
         if properties.handle_types & !DESCRIPTOR != 0 {
             return Err(Status::NOT_SUPPORTED);
         }
-        let file = file(&format!("{LABEL}{device}"), size)?;
+        // Which code a driver has for it is a guess, too.
+        if properties.reachable != 0 && attribute(REACHABLE) != 1 {
+            return Err(Status::NOT_SUPPORTED);
+        }
+        let note = match properties.reachable {
+            0 => "",
+            _ => " reachable",
+        };
+        let file = file(&format!("{LABEL}{device}{note}"), size)?;
         reserve(size)?;
         let backing = Backing {
             file,
@@ -227,7 +242,10 @@ unsafe extern "C" fn cuMemGetAllocationPropertiesFromHandle(
                 id: ordinal(backing.device).ok_or(Status::INVALID_DEVICE)?,
             },
             windows: std::ptr::null(),
-            flags: [0; 8],
+            compression: 0,
+            reachable: 0,
+            usage: 0,
+            reserved: [0; 4],
         })
     })
 }

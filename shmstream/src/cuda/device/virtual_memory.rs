@@ -7,10 +7,10 @@
 // - a descriptor that the driver made has one owner.
 
 use std::ffi::c_int;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::super::driver::{
-    Access, Address, Code, Location, Properties, RawPhysical, SUCCESS, VirtualMemory,
+    Access, Address, Location, OUT_OF_MEMORY, Properties, RawPhysical, SUCCESS, VirtualMemory,
     virtual_memory,
 };
 use super::Gpu;
@@ -18,6 +18,8 @@ use crate::gpu::Problem;
 
 /// Attributes of a device: whether it has memory apart from addresses, and descriptors for that.
 const ATTRIBUTES: [c_int; 2] = [102, 103];
+/// And whether other devices on the bus, network cards say, can reach such memory.
+const REACHABLE: c_int = 110;
 /// Memory that stays where it is, on a device, which may read and write it.
 const PINNED: u32 = 1;
 const ON_DEVICE: u32 = 1;
@@ -36,31 +38,47 @@ pub(in crate::cuda) struct Mapped {
 
 impl Gpu {
     /// Makes memory, maps it, and returns the descriptor by which others map it too. Fails where that does
-    /// not work from end to end, as under WSL2, whose driver claims to do it.
+    /// not work from end to end, as under WSL2, whose driver claims to do it: what the driver refuses here
+    /// is a lack of descriptors, but for a lack of memory.
     pub(in crate::cuda) fn make_shared(&self, len: usize) -> Result<(Mapped, OwnedFd), Problem> {
         let calls = calls()?;
         self.bind()?;
+        self.try_shared(calls, len)
+            .map_err(|problem| match problem {
+                Problem::Driver {
+                    operation,
+                    code,
+                    text,
+                } if code != OUT_OF_MEMORY => Problem::NoDescriptors {
+                    operation,
+                    code,
+                    text,
+                },
+                problem => problem,
+            })
+    }
+
+    fn try_shared(&self, calls: &VirtualMemory, len: usize) -> Result<(Mapped, OwnedFd), Problem> {
         for attribute in ATTRIBUTES {
-            let mut value = 0;
-            // SAFETY: the function writes one `int`, which outlives the call.
-            let code =
-                unsafe { (calls.attribute)(&raw mut value, attribute, self.context.cu_device()) };
-            self.check_step("ask for the device's attributes", code)?;
-            if value != 1 {
+            if self.attribute(calls, attribute)? != 1 {
                 return Err(lacking("find them among the device's attributes"));
             }
         }
+        let reachable = self.attribute(calls, REACHABLE)? == 1;
         let properties = Properties {
             kind: PINNED,
             handle_types: BY_DESCRIPTOR,
             location: self.location(),
             for_windows: std::ptr::null(),
-            flags: [0; 8],
+            compression: 0,
+            reachable: u8::from(reachable),
+            usage: 0,
+            reserved: [0; 4],
         };
         let mut unit = 0;
         // SAFETY: the function reads the properties and writes one number, which outlive the call.
         let code = unsafe { (calls.granularity)(&raw mut unit, &raw const properties, MINIMUM) };
-        self.check_step("ask for the unit of memory", code)?;
+        self.check("ask for the unit of memory", code)?;
         // The layout has a unit of its own, of which the driver's is a part on all devices so far.
         if unit == 0 || !len.is_multiple_of(unit) {
             return Err(lacking("allocate in the driver's unit"));
@@ -68,16 +86,25 @@ impl Gpu {
         let mut physical = 0;
         // SAFETY: as above; the length is a multiple of the unit.
         let code = unsafe { (calls.create)(&raw mut physical, len, &raw const properties, 0) };
-        self.check_step("allocate memory", code)?;
+        self.check("allocate memory", code)?;
         let made = self.export(calls, physical).and_then(|descriptor| {
             // Whether others will be able to.
-            let imported = self.import(calls, std::os::fd::AsFd::as_fd(&descriptor))?;
+            let imported = self.import(calls, descriptor.as_fd())?;
             release(calls, imported);
             Ok((self.map(calls, physical, len)?, descriptor))
         });
         // What is mapped stays, and so does what a descriptor stands for.
         release(calls, physical);
         made
+    }
+
+    fn attribute(&self, calls: &VirtualMemory, attribute: c_int) -> Result<c_int, Problem> {
+        let mut value = 0;
+        // SAFETY: the function writes one `int`, which outlives the call.
+        let code =
+            unsafe { (calls.attribute)(&raw mut value, attribute, self.context.cu_device()) };
+        self.check("ask for the device's attributes", code)?;
+        Ok(value)
     }
 
     /// Maps memory that another process made.
@@ -120,7 +147,7 @@ impl Gpu {
         // SAFETY: for a descriptor, the function writes one `int`, which outlives the call. The memory was
         // made to be shared so.
         let code = unsafe { (calls.export)((&raw mut number).cast(), physical, BY_DESCRIPTOR, 0) };
-        self.check_step("make a descriptor of memory", code)?;
+        self.check("make a descriptor of memory", code)?;
         if number < 0 {
             return Err(lacking("make a descriptor of memory"));
         }
@@ -144,7 +171,7 @@ impl Gpu {
         // SAFETY: the function writes one handle, which outlives the call. It refuses what is no memory,
         // and leaves the descriptor open.
         let code = unsafe { (calls.import)(&raw mut physical, number, BY_DESCRIPTOR) };
-        self.check_step("open memory by its descriptor", code)?;
+        self.check("open memory by its descriptor", code)?;
         Ok(physical)
     }
 
@@ -157,11 +184,11 @@ impl Gpu {
         let mut address = 0;
         // SAFETY: the function writes one address, which outlives the call.
         let code = unsafe { (calls.reserve)(&raw mut address, len, 0, 0, 0) };
-        self.check_step("reserve addresses for memory", code)?;
+        self.check("reserve addresses for memory", code)?;
         // SAFETY: the function asks for addresses that are reserved and free, as those above, and for
         // memory of that length: it refuses less.
         let code = unsafe { (calls.map)(address, len, 0, physical, 0) };
-        if let Err(problem) = self.check_step("map memory", code) {
+        if let Err(problem) = self.check("map memory", code) {
             free(calls, address, len);
             return Err(problem);
         }
@@ -173,26 +200,11 @@ impl Gpu {
         // SAFETY: the function reads as many entries as it is told, one, which outlives the call; the
         // addresses are mapped.
         let code = unsafe { (calls.set_access)(address, len, &raw const access, 1) };
-        if let Err(problem) = self.check_step("have the device use mapped memory", code) {
+        if let Err(problem) = self.check("have the device use mapped memory", code) {
             unmap(calls, mapped);
             return Err(problem);
         }
         Ok(mapped)
-    }
-
-    fn check_step(&self, operation: &'static str, code: Code) -> Result<(), Problem> {
-        match self.check(operation, code) {
-            Err(Problem::Driver {
-                operation,
-                code,
-                text,
-            }) => Err(Problem::NoDescriptors {
-                operation,
-                code,
-                text,
-            }),
-            checked => checked,
-        }
     }
 }
 

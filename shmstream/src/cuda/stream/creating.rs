@@ -8,6 +8,7 @@ use super::{CudaStream, Placement, declared, placement};
 use crate::cuda::device::Gpu;
 use crate::cuda::memory::{Block, is_exporter_alive};
 use crate::error::{Error, Result};
+use crate::gpu::Problem;
 use crate::layout::{Device, Handover, Header, Plan, Sharing};
 use crate::name::StreamName;
 use crate::payload::GpuPayload;
@@ -55,10 +56,14 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             |plan, sharing| Self::create_as(name, options, plan, ways.handover, sharing, &gpu);
         match sharing {
             Some(sharing) => create(plan, sharing),
-            // What the driver or the system refuses need not be refused for memory handles.
+            // Anything else that failed would fail again, or has its own way out: less than was asked for
+            // is no answer to a lack of memory.
             None => create(plan.clone(), Sharing::Descriptor).or_else(|error| match error {
-                Error::AlreadyExists { .. } => Err(error),
-                _ => create(plan, Sharing::Handle),
+                Error::Gpu {
+                    problem: Problem::NoDescriptors { .. },
+                    ..
+                } => create(plan, Sharing::Handle),
+                _ => Err(error),
             }),
         }
     }
