@@ -37,6 +37,7 @@ fn child_entry() {
         ("by_event", by_event),
         ("failed_before", failed_before),
         ("create_or", create_or),
+        ("short_of_files", short_of_files),
         ("reachable", reachable),
     ]);
 }
@@ -775,6 +776,59 @@ fn create_or(arguments: &[String]) {
         },
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_lack_of_files_is_told_as_such() {
+    let name = Name::new("cuda-memory-files");
+    let own = Name::new("cuda-memory-files-own");
+    let driver = Driver::stand_in();
+    let _creator = started(&driver, "create", &name);
+    child(&driver, "short_of_files", &[&name, &own]).finish();
+}
+
+/// Opens and creates with few descriptors left, from none on.
+fn short_of_files(arguments: &[String]) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let (name, own): (String, String) = (argument(arguments, 0), argument(arguments, 1));
+    let context = context();
+    let limit = Rlimit {
+        current: Some(64),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let mut hoarded = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        hoarded.push(file);
+    }
+    let mut limits = 0;
+    let mut check = |refused: Error| match refused {
+        Error::Limit { limit, .. } if limit.contains("ulimit -n") => limits += 1,
+        // The stand-in needs some itself.
+        Error::Gpu {
+            problem: Problem::Driver { code: 2, .. },
+            ..
+        } => {}
+        other => panic!("{other}"),
+    };
+    let (mut opened, mut created) = (false, false);
+    while !(opened && created) {
+        match CudaStream::<i64>::open(&name, &context) {
+            Ok(_) => opened = true,
+            Err(error) => check(error),
+        }
+        match CudaStream::<i64>::create(&own, &[LEN], &context) {
+            Ok(stream) => {
+                let info = stream.status().unwrap().device.unwrap();
+                assert_eq!(info.sharing, Sharing::Descriptor);
+                stream.unlink().unwrap();
+                created = true;
+            }
+            Err(error) => check(error),
+        }
+        hoarded.pop().expect("enough descriptors");
+    }
+    assert!(limits > 5, "{limits}");
 }
 
 #[test]

@@ -22,6 +22,9 @@ use super::sys;
 /// How many may have connected before they are looked at; the system has a limit of its own.
 const BACKLOG: i32 = 256;
 
+/// What the kernel says of a user, or a group, that this namespace does not know.
+const UNKNOWN: u32 = 65534;
+
 /// What a message says; a descriptor goes with it.
 pub(crate) type Word = [u8; 16];
 
@@ -91,17 +94,37 @@ impl Peer {
         Ok(Self { user, groups })
     }
 
+    /// Returns whether the peer is certainly this user.
+    pub(crate) fn is_user(&self, user: u32) -> bool {
+        self.user == user && is_known(user, "/proc/self/uid_map")
+    }
+
+    fn is_in(&self, group: u32) -> bool {
+        self.groups.contains(&group) && is_known(group, "/proc/self/gid_map")
+    }
+
     /// Returns whether the peer may write to a file of this owner, group and mode.
     pub(crate) fn may_write(&self, owner: u32, group: u32, mode: u32) -> bool {
         const BY_GROUP: u32 = 0o020;
         const BY_OTHERS: u32 = 0o002;
         // As the kernel does it: the first class that fits decides.
         match () {
-            () if self.user == 0 || self.user == owner => true,
-            () if self.groups.contains(&group) => mode & BY_GROUP != 0,
+            () if self.is_user(0) || self.is_user(owner) => true,
+            () if self.is_in(group) => mode & BY_GROUP != 0,
             () => mode & BY_OTHERS != 0,
         }
     }
+}
+
+/// Returns whether a number stands for one user, or group, and not for all that this user namespace does
+/// not know. `map` is the file that tells which those are.
+fn is_known(number: u32, map: &str) -> bool {
+    number != UNKNOWN || std::fs::read_to_string(map).is_ok_and(|map| is_complete(&map))
+}
+
+/// Returns whether such a file has all numbers, as outside of user namespaces.
+fn is_complete(map: &str) -> bool {
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// Sends a word and a descriptor.
@@ -128,14 +151,16 @@ pub(crate) enum Received {
     Descriptor(OwnedFd),
     /// Nothing so far.
     Nothing,
+    /// A message without its descriptor, for which this process has no room.
+    Cut,
     /// No such message, or the other end has hung up.
     Other,
 }
 
 /// Receives a descriptor that comes with this word.
 ///
-/// A message that is longer or shorter, has another number of descriptors, or came when there was no room
-/// for them, counts as another; descriptors of that are closed.
+/// A message that is longer or shorter, or has another number of descriptors, counts as another;
+/// descriptors of that are closed.
 pub(crate) fn receive(socket: impl AsFd, word: &Word) -> Received {
     // One byte more, so that a longer message is told apart.
     let mut bytes = [0; size_of::<Word>() + 1];
@@ -165,6 +190,8 @@ pub(crate) fn receive(socket: impl AsFd, word: &Word) -> Received {
     let whole = !received.flags.intersects(cut) && bytes.get(..received.bytes) == Some(word);
     match (descriptors.pop(), whole && descriptors.is_empty()) {
         (Some(descriptor), true) => Received::Descriptor(descriptor),
+        // There is space for one at least, so it is the process that cannot have it.
+        (None, _) if received.flags.contains(ReturnFlags::CTRUNC) => Received::Cut,
         _ => Received::Other,
     }
 }

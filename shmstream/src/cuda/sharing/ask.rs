@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
+use rustix::io::Errno;
 
 use super::{ASK, GIVE};
 use crate::gpu::Holders;
@@ -20,8 +21,6 @@ use crate::os::pass::{self, Connected, Peer, Received};
 const NEXT: Duration = Duration::from_millis(50);
 /// How long to wait for answers in all.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What the kernel says of a user that this namespace does not know.
-const UNKNOWN_USER: u32 = 65534;
 
 /// Asks whoever listens under these names for memory, and shows them `file`, which `owner` owns.
 ///
@@ -73,6 +72,8 @@ pub(super) fn ask(
             match pass::receive(socket, GIVE) {
                 Received::Descriptor(memory) => return Ok(Ok(memory)),
                 Received::Nothing => i += 1,
+                // It is there, and not for want of anybody else.
+                Received::Cut => return Err(Errno::MFILE.into()),
                 Received::Other => {
                     why = why.max(Holders::Refused);
                     asked.swap_remove(i);
@@ -86,9 +87,7 @@ pub(super) fn ask(
 /// owner of its file, or root. Anybody could have taken the name before its rightful owner.
 fn is_trusted(socket: impl AsFd, owner: u32) -> bool {
     Peer::of(socket).is_ok_and(|peer| {
-        peer.user == rustix::process::geteuid().as_raw()
-            || peer.user == 0
-            || (peer.user == owner && owner != UNKNOWN_USER)
+        peer.is_user(rustix::process::geteuid().as_raw()) || peer.is_user(0) || peer.is_user(owner)
     })
 }
 

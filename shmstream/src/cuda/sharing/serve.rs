@@ -234,7 +234,7 @@ impl State {
         let shown = match pass::receive(&asker.connection, ASK) {
             Received::Nothing => return,
             Received::Descriptor(shown) => Some(shown),
-            Received::Other => None,
+            Received::Cut | Received::Other => None,
         };
         if let (Some(shown), Some(offered)) = (shown, self.offers.get(&asker.offer))
             && offered.is_for_writing(shown)
@@ -252,7 +252,7 @@ impl Offered {
         let (Ok(peer), Ok(stat)) = (Peer::of(connection), fstat(&*self.file)) else {
             return false;
         };
-        peer.user == rustix::process::geteuid().as_raw()
+        peer.is_user(rustix::process::geteuid().as_raw())
             || peer.may_write(stat.st_uid, stat.st_gid, stat.st_mode)
     }
 

@@ -72,7 +72,7 @@ fn the_end_of_an_offer_ends_what_is_under_way() {
         match pass::receive(&socket, GIVE) {
             pass::Received::Nothing => assert!(Instant::now() < deadline),
             pass::Received::Other => break,
-            pass::Received::Descriptor(_) => panic!("memory without a question"),
+            other => panic!("without a question: {other:?}"),
         }
         std::thread::yield_now();
     }

@@ -112,6 +112,25 @@ fn who_may_write_is_told_by_the_mode() {
 }
 
 #[test]
+fn numbers_that_stand_for_many_users_are_nobodys() {
+    assert!(is_known(0, "/nowhere") && is_known(1000, "/nowhere"));
+    assert!(!is_known(UNKNOWN, "/nowhere"));
+    let whole = "         0          0 4294967295\n";
+    let path = std::env::temp_dir().join(format!("shmstream-map-{}", std::process::id()));
+    for (map, known) in [
+        (whole, true),
+        ("0 1000 1\n", false),
+        ("0 0 65536\n", false),
+        ("0 100000 4294967295\n", false),
+        ("", false),
+    ] {
+        std::fs::write(&path, map).unwrap();
+        assert_eq!(is_known(UNKNOWN, path.to_str().unwrap()), known, "{map}");
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
 fn descriptors_for_writing_are_told_from_others() {
     let path = std::env::temp_dir().join(format!("shmstream-pass-{}", std::process::id()));
     let open = |read, write| {
