@@ -22,6 +22,7 @@ use crate::layout::{Device, Sharing};
 use crate::name::StreamName;
 use crate::os::fork::{self, Unshared};
 use crate::os::lock;
+use crate::os::shm::FileId;
 use crate::stream::handle::{EXPORTER, Handle};
 
 /// How often to look again for somebody who hands the memory on, when none listens although some have it:
@@ -29,8 +30,15 @@ use crate::stream::handle::{EXPORTER, Handle};
 const LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// By fork, stream and context.
-type Key = (u32, [u8; 16], usize);
+/// What tells blocks apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    generation: u32,
+    /// By the file, since any other can have the same number in its header.
+    file: FileId,
+    instance: [u8; 16],
+    context: usize,
+}
 
 static OPEN: Mutex<Option<HashMap<Key, Weak<Memory>>>> = Mutex::new(None);
 
@@ -43,10 +51,13 @@ fn open() -> MutexGuard<'static, Option<HashMap<Key, Weak<Memory>>>> {
 pub(super) struct Memory {
     gpu: Gpu,
     base: Address,
-    stride: u64,
+    size: usize,
+    /// Zero until it is a stream's.
+    stride: usize,
     /// One for each slot if frames are handed over by events, else none.
     events: Vec<Event>,
-    key: Key,
+    /// The process, told from those that it forks.
+    generation: u32,
     source: Source,
 }
 
@@ -71,13 +82,14 @@ struct Exported {
 
 impl Memory {
     /// Makes memory of a block that no stream has.
-    fn new(gpu: &Gpu, base: Address, source: Source) -> Self {
+    fn new(gpu: &Gpu, base: Address, size: usize, source: Source) -> Self {
         Self {
             gpu: gpu.clone(),
             base,
+            size,
             stride: 0,
             events: Vec::new(),
-            key: (fork::generation(), [0; 16], gpu.key()),
+            generation: fork::generation(),
             source,
         }
     }
@@ -87,7 +99,7 @@ impl Memory {
         match Unshared::new(descriptor) {
             Ok(kept) => {
                 let source = Source::Mapped(mapped, Arc::new(kept));
-                Ok(Self::new(gpu, mapped.address, source))
+                Ok(Self::new(gpu, mapped.address, mapped.len(), source))
             }
             Err(error) => {
                 gpu.unmap_shared(mapped);
@@ -120,15 +132,15 @@ impl Memory {
         handle: &Handle,
         device: &Device,
     ) -> Result<Arc<Self>> {
-        let key = key_of(gpu, handle);
+        let key = key_of(gpu, handle)?;
         let mut open = open();
         let open = open.get_or_insert_default();
         if let Some(known) = open.get(&key).and_then(Weak::upgrade) {
-            return Ok(known);
+            return known.checked(name, device);
         }
         open.retain(|_, memory| memory.strong_count() > 0);
         check_exporter(name, handle.file())?;
-        let memory = match Self::import(gpu, key, device) {
+        let memory = match Self::import(gpu, device) {
             Ok(memory) => Arc::new(memory),
             Err(problem) => {
                 // It may have died since.
@@ -153,8 +165,8 @@ impl Memory {
         loop {
             check_exporter(name, handle.file())?;
             sharing::hold(handle)?;
-            let found = match known(key_of(gpu, handle)) {
-                Some(memory) => Ok(memory),
+            let found = match known(key_of(gpu, handle)?) {
+                Some(memory) => memory.checked(name, device),
                 None => match sharing::ask(handle)? {
                     Ok(descriptor) => Self::map(name, gpu, handle, device, descriptor),
                     Err(holders) => Err(Error::gpu(name, Problem::Unreachable(holders))),
@@ -183,6 +195,25 @@ impl Memory {
         }
     }
 
+    /// Returns this if it is what a header says. The header of an open stream does not change, but for
+    /// those who write to the file as they like.
+    fn checked(self: Arc<Self>, name: &StreamName, device: &Device) -> Result<Arc<Self>> {
+        let there = (self.size, self.stride, self.events.len(), self.sharing());
+        let said = (
+            device.size,
+            device.stride,
+            device.events.len(),
+            device.sharing,
+        );
+        match there == said {
+            true => Ok(self),
+            false => {
+                let value = "other device memory than when this process opened it first";
+                Err(Error::corrupt(name, "the header", value))
+            }
+        }
+    }
+
     fn map(
         name: &StreamName,
         gpu: &Gpu,
@@ -190,11 +221,11 @@ impl Memory {
         device: &Device,
         descriptor: OwnedFd,
     ) -> Result<Arc<Self>> {
-        let key = key_of(gpu, handle);
+        let key = key_of(gpu, handle)?;
         let mapped = gpu.map_shared(descriptor.as_fd(), device.size);
         let mapped = mapped.map_err(|problem| Error::gpu(name, problem))?;
         let mut memory = Self::mapped(name, gpu, mapped, descriptor)?;
-        (memory.key, memory.stride) = (key, device.stride as u64);
+        memory.stride = device.stride;
         let memory = Arc::new(memory);
         let mut open = open();
         let open = open.get_or_insert_default();
@@ -204,7 +235,7 @@ impl Memory {
         Ok(memory)
     }
 
-    fn import(gpu: &Gpu, key: Key, device: &Device) -> Result<Self, Problem> {
+    fn import(gpu: &Gpu, device: &Device) -> Result<Self, Problem> {
         let base = gpu.open(device.memory)?;
         let mut events = Vec::new();
         for &handle in &device.events {
@@ -217,14 +248,9 @@ impl Memory {
                 }
             }
         }
-        Ok(Self {
-            gpu: gpu.clone(),
-            base,
-            stride: device.stride as u64,
-            events,
-            key,
-            source: Source::Opened,
-        })
+        let mut memory = Self::new(gpu, base, device.size, Source::Opened);
+        (memory.stride, memory.events) = (device.stride, events);
+        Ok(memory)
     }
 
     /// Hands the memory on for another handle to the same stream.
@@ -242,6 +268,14 @@ impl Memory {
         match &self.source {
             Source::Mapped(_, descriptor) => Some(descriptor),
             Source::Allocated(_) | Source::Opened => None,
+        }
+    }
+
+    /// Returns how the memory is shared.
+    const fn sharing(&self) -> Sharing {
+        match self.source {
+            Source::Mapped(..) => Sharing::Descriptor,
+            Source::Allocated(_) | Source::Opened => Sharing::Handle,
         }
     }
 
@@ -265,16 +299,17 @@ impl Memory {
 
     /// Returns where a slot begins.
     pub(super) const fn slot(&self, slot: usize) -> Address {
-        self.base + self.stride * slot as u64
+        self.base + (self.stride * slot) as u64
     }
 }
 
-fn key_of(gpu: &Gpu, handle: &Handle) -> Key {
-    (
-        fork::generation(),
-        handle.header().origin.instance,
-        gpu.key(),
-    )
+fn key_of(gpu: &Gpu, handle: &Handle) -> Result<Key> {
+    Ok(Key {
+        generation: fork::generation(),
+        file: handle.file_id()?,
+        instance: handle.header().origin.instance,
+        context: gpu.key(),
+    })
 }
 
 /// Returns what this process has open already.
@@ -298,7 +333,7 @@ pub(super) fn is_exporter_alive(name: &StreamName, file: &Unshared) -> Result<bo
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if self.key.0 != fork::generation() {
+        if self.generation != fork::generation() {
             return;
         }
         if let Source::Mapped(..) = self.source {

@@ -240,7 +240,7 @@ impl Handle {
     }
 
     /// Returns what tells the stream's file from all others.
-    pub(super) fn file_id(&self) -> Result<FileId> {
+    pub(crate) fn file_id(&self) -> Result<FileId> {
         self.check_fork()?;
         FileId::of(&*self.file).map_err(|error| Error::os(&self.name, "look at its file", error))
     }

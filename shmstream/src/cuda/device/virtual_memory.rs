@@ -36,6 +36,12 @@ pub(in crate::cuda) struct Mapped {
     len: usize,
 }
 
+impl Mapped {
+    pub(in crate::cuda) const fn len(&self) -> usize {
+        self.len
+    }
+}
+
 impl Gpu {
     /// Makes memory, maps it, and returns the descriptor by which others map it too. Fails where that does
     /// not work from end to end, as under WSL2, whose driver claims to do it: what the driver refuses here

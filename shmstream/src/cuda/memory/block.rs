@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Exported, Memory, Source, open};
+use super::{Exported, Memory, Source, key_of, open};
 use crate::cuda::device::Gpu;
 use crate::cuda::sharing::{Holding, Ready};
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ impl Block {
         let allocated = gpu.allocate(size);
         let (base, handle) = allocated.map_err(|problem| Error::gpu(name, problem))?;
         Ok(Self {
-            memory: Memory::new(gpu, base, Source::Allocated(None)),
+            memory: Memory::new(gpu, base, size, Source::Allocated(None)),
             handle,
             event_handles: Vec::new(),
             ready: None,
@@ -66,18 +66,10 @@ impl Block {
         })
     }
 
-    /// Returns how others open it.
-    pub(in crate::cuda) const fn sharing(&self) -> Sharing {
-        match self.memory.source {
-            Source::Mapped(..) => Sharing::Descriptor,
-            Source::Allocated(_) | Source::Opened => Sharing::Handle,
-        }
-    }
-
     /// Lets others open it, for a handle to the stream that is created with it.
     pub(in crate::cuda) fn share(&mut self, handle: &mut Handle) -> Result<Option<Holding>> {
         // Nobody else has the file so far.
-        handle.hold_memory(self.sharing())?;
+        handle.hold_memory(self.memory.sharing())?;
         let ready = self.ready.take().zip(self.memory.descriptor());
         ready
             .map(|(ready, descriptor)| Holding::begin(handle, ready, descriptor))
@@ -85,21 +77,23 @@ impl Block {
     }
 
     /// Makes it the memory of the stream that was created with it.
-    pub(in crate::cuda) fn become_memory(self, handle: &Handle, stride: usize) -> Arc<Memory> {
+    pub(in crate::cuda) fn become_memory(
+        self,
+        handle: &Handle,
+        stride: usize,
+    ) -> Result<Arc<Memory>> {
         let mut memory = self.memory;
-        let header = handle.header();
-        memory.key.1 = header.origin.instance;
-        memory.stride = stride as u64;
+        memory.stride = stride;
         if let Source::Allocated(exported) = &mut memory.source {
             *exported = Some(Exported {
                 file: Arc::clone(handle.file()),
-                participants: header.plan.participants,
+                participants: handle.header().plan.participants,
             });
         }
-        let (key, memory) = (memory.key, Arc::new(memory));
+        let (key, memory) = (key_of(&memory.gpu, handle)?, Arc::new(memory));
         open()
             .get_or_insert_default()
             .insert(key, Arc::downgrade(&memory));
-        memory
+        Ok(memory)
     }
 }

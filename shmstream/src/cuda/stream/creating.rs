@@ -103,7 +103,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             holding = block.share(handle)?;
             Ok(())
         })?;
-        let memory = block.become_memory(&handle, stride);
+        let memory = block.become_memory(&handle, stride)?;
         Self::join(handle, memory, holding, gpu.clone())
     }
 }
