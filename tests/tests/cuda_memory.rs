@@ -6,6 +6,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -41,6 +42,8 @@ fn child_entry() {
         ("open_twice", open_twice),
         ("create_or", create_or),
         ("short_of_files", short_of_files),
+        ("without_sockets", without_sockets),
+        ("open_or_create", open_or_create),
         ("reachable", reachable),
     ]);
 }
@@ -937,6 +940,105 @@ fn short_of_files(arguments: &[String]) {
         hoarded.pop().expect("enough descriptors");
     }
     assert!(limits > 5, "{limits}");
+}
+
+#[test]
+fn without_sockets_the_memory_is_shared_by_handle() {
+    let name = Name::new("cuda-memory-sockets");
+    let driver = Driver::stand_in();
+    let creator = started(&driver, "without_sockets", &name);
+    assert_eq!(device(&name).sharing, Sharing::Handle);
+    end(creator);
+}
+
+/// Creates a stream where a sandbox forbids sockets.
+fn without_sockets(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    forbid_sockets();
+    let builder = CudaStream::<i64>::builder(&name).sharing(Sharing::Descriptor);
+    match builder.create(&[LEN], &context) {
+        Err(Error::Gpu {
+            problem: problem @ Problem::NoDescriptors { .. },
+            ..
+        }) => assert!(problem.to_string().contains("make a socket"), "{problem}"),
+        other => panic!("{other:?}"),
+    }
+    serve(CudaStream::<i64>::create(&name, &[LEN], &context).unwrap());
+}
+
+/// Has the kernel refuse sockets to this thread from now on.
+fn forbid_sockets() {
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    // Load the number of the system call; is it this one; refuse it; else allow it.
+    let socket = u32::try_from(libc::SYS_socket).unwrap();
+    let refuse = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EACCES).unwrap();
+    let mut steps = [
+        step(0x20, 0, 0, 0),
+        step(0x15, 0, 1, socket),
+        step(0x06, 0, 0, refuse),
+        step(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: 4,
+        filter: steps.as_mut_ptr(),
+    };
+    // SAFETY: `prctl` with this asks for numbers alone.
+    let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(set, 0);
+    // SAFETY: with this it reads a program of as many steps as that says, which outlive the call.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, 2, &raw const program) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// For a moment the lock is held, and nobody listens: whoever holds it is on its way out.
+#[test]
+fn one_who_leaves_slowly_is_waited_for() {
+    let name = Name::new("cuda-memory-slowly");
+    let driver = Driver::new();
+    let mut creator = started(&driver, "create", &name);
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(name.path());
+    let file = file.unwrap();
+    let lock = libc::flock64 {
+        l_type: i16::try_from(libc::F_RDLCK).unwrap(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap(),
+        l_start: 1025,
+        l_len: 1,
+        l_pid: 0,
+    };
+    // SAFETY: `fcntl` with this command reads one `flock64`, which outlives the call.
+    let locked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    assert_eq!(locked, 0);
+    creator.kill();
+    let comer = child(&driver, "open", &[&name]);
+    std::thread::sleep(Duration::from_secs(1));
+    drop(file);
+    comer.expect("ExporterGone");
+    comer.finish();
+}
+
+#[test]
+fn many_may_open_or_create_at_once() {
+    let driver = Driver::new();
+    for _ in 0..3 {
+        let name = Name::new("cuda-memory-crowd");
+        let crowd: Vec<_> = (0..8)
+            .map(|_| child(&driver, "open_or_create", &[&name]))
+            .collect();
+        crowd.iter().for_each(|one| one.expect("ready"));
+        let alive = stat(&name).unwrap().participants;
+        assert_eq!(alive.iter().filter(|one| one.alive).count(), 8);
+        crowd.into_iter().for_each(end);
+    }
+}
+
+fn open_or_create(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let builder = CudaStream::<i64>::builder(&name);
+    serve(builder.open_or_create(&[LEN], &context()).unwrap());
 }
 
 #[test]

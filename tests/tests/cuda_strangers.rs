@@ -5,11 +5,12 @@
 #[allow(dead_code, reason = "each test uses a part")]
 mod support;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{FileExt, chown};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -85,7 +86,7 @@ fn open_as(arguments: &[String]) {
     open(arguments);
 }
 
-fn started(driver: &Driver, role: &str, arguments: &[&dyn std::fmt::Display]) -> Child {
+fn started(driver: &Driver, role: &str, arguments: &[&dyn Display]) -> Child {
     let child = child(driver, role, arguments);
     child.expect("ready");
     child
@@ -113,12 +114,38 @@ fn can_change_user(test: &str) -> bool {
     root
 }
 
-fn address(instance: &str, row: usize) -> SocketAddrUnix {
-    SocketAddrUnix::new_abstract_name(format!("shmstream.{instance}.{row}").as_bytes()).unwrap()
+/// Returns the name of the socket with this number.
+fn address_of(name: &impl Display, row: usize, number: u64) -> SocketAddrUnix {
+    let instance = stat(name.to_string()).unwrap().instance;
+    let text = format!("shmstream.{instance:032x}.{row}.{number:016x}");
+    SocketAddrUnix::new_abstract_name(text.as_bytes()).unwrap()
 }
 
-fn instance(name: &Name) -> String {
-    format!("{:032x}", stat(name).unwrap().instance)
+/// Returns the name of the socket of a row.
+fn address(name: &impl Display, row: usize) -> SocketAddrUnix {
+    address_of(name, row, number(name, row))
+}
+
+/// Returns where in the file the number of a row's socket is, as `docs/protocol.md` has it.
+fn place(file: &File, row: usize) -> u64 {
+    let mut header = [0; 256];
+    file.read_exact_at(&mut header, 0).unwrap();
+    let control = u64::from_ne_bytes(header[40..48].try_into().unwrap());
+    let slots = u32::from_ne_bytes(header[64..68].try_into().unwrap());
+    control + 512 + 128 * (u64::from(slots) + row as u64) + 32
+}
+
+fn number(name: &impl Display, row: usize) -> u64 {
+    let file = File::open(path_of(&name.to_string())).unwrap();
+    let mut number = [0; 8];
+    file.read_exact_at(&mut number, place(&file, row)).unwrap();
+    u64::from_ne_bytes(number)
+}
+
+fn set_number(name: &impl Display, row: usize, number: u64) {
+    let file = for_writing(&path_of(&name.to_string()));
+    file.write_all_at(&number.to_ne_bytes(), place(&file, row))
+        .unwrap();
 }
 
 fn socket() -> OwnedFd {
@@ -126,10 +153,11 @@ fn socket() -> OwnedFd {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
 }
 
-fn connect(instance: &str, row: usize) -> OwnedFd {
+/// Connects to the creator of a stream.
+fn connect(to: &SocketAddrUnix) -> OwnedFd {
     let socket = socket();
     set_socket_timeout(&socket, Timeout::Recv, Some(DEADLINE)).unwrap();
-    rustix::net::connect(&socket, &address(instance, row)).unwrap();
+    rustix::net::connect(&socket, to).unwrap();
     socket
 }
 
@@ -169,8 +197,8 @@ fn receive(socket: &OwnedFd) -> Option<Vec<OwnedFd>> {
 }
 
 /// Returns whether this word with these descriptors gets the memory.
-fn is_given(instance: &str, word: &[u8], shown: &[BorrowedFd<'_>]) -> bool {
-    let socket = connect(instance, 0);
+fn is_given(from: &SocketAddrUnix, word: &[u8], shown: &[BorrowedFd<'_>]) -> bool {
+    let socket = connect(from);
     send(&socket, word, shown);
     match receive(&socket) {
         Some(given) => {
@@ -190,7 +218,7 @@ fn only_the_streams_own_file_open_for_writing_gets_the_memory() {
     let name = Name::new("cuda-strangers");
     let driver = Driver::new();
     let creator = started(&driver, "create", &[&name, &600]);
-    let instance = instance(&name);
+    let asked = address(&name, 0);
     let other = Stream::<u64, 1>::temporary().unwrap();
     let file = for_writing(&name.path());
     let file = file.as_fd();
@@ -211,15 +239,15 @@ fn only_the_streams_own_file_open_for_writing_gets_the_memory() {
         ("half a word", &ASK[..8], &[file]),
         ("more than a word", &long, &[file]),
     ] {
-        assert!(!is_given(&instance, word, shown), "{label}");
+        assert!(!is_given(&asked, word, shown), "{label}");
     }
-    assert!(is_given(&instance, ASK, &[file]));
+    assert!(is_given(&asked, ASK, &[file]));
     // Whoever hangs up before the answer harms nobody.
     for _ in 0..10 {
-        let socket = connect(&instance, 0);
+        let socket = connect(&asked);
         send(&socket, ASK, &[file]);
     }
-    assert!(is_given(&instance, ASK, &[file]));
+    assert!(is_given(&asked, ASK, &[file]));
     drop(creator);
 }
 
@@ -230,10 +258,9 @@ fn memory_on_its_way_is_somebodys() {
     let name = Name::new("cuda-strangers-way");
     let driver = Driver::new();
     let mut creator = started(&driver, "create", &[&name, &600]);
-    let instance = instance(&name);
     let file = for_writing(&name.path());
     let given = {
-        let socket = connect(&instance, 0);
+        let socket = connect(&address(&name, 0));
         send(&socket, ASK, &[file.as_fd()]);
         receive(&socket).expect("an answer").remove(0)
     };
@@ -241,9 +268,11 @@ fn memory_on_its_way_is_somebodys() {
     let _attached = HostHandle::open(&name).unwrap();
     let rows = stat(&name).unwrap().participants;
     let row = rows.iter().find(|one| one.pid == std::process::id());
+    let row = row.unwrap().row;
     let listener = socket();
-    rustix::net::bind(&listener, &address(&instance, row.unwrap().row)).unwrap();
+    rustix::net::bind(&listener, &address_of(&name, row, 7)).unwrap();
     rustix::net::listen(&listener, 16).unwrap();
+    set_number(&name, row, 7);
     // The creator answers nobody any more, so this process is asked.
     let pid = Pid::from_raw(i32::try_from(creator.pid()).unwrap()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
@@ -282,8 +311,8 @@ fn those_who_say_nothing_hold_nobody_up() {
     let name = Name::new("cuda-strangers-silent");
     let driver = Driver::new();
     let _creator = started(&driver, "create", &[&name, &600]);
-    let instance = instance(&name);
-    let silent: Vec<_> = (0..150).map(|_| connect(&instance, 0)).collect();
+    let asked = address(&name, 0);
+    let silent: Vec<_> = (0..150).map(|_| connect(&asked)).collect();
     let second = started(&driver, "open", &[&name]);
     drop(second);
     // And are hung up on, the first of them and the last.
@@ -294,12 +323,12 @@ fn those_who_say_nothing_hold_nobody_up() {
 
 /// Shows a file as another user, and tells whether it got the memory.
 fn stranger(arguments: &[String]) {
-    let (name, instance): (String, String) = (argument(arguments, 0), argument(arguments, 1));
-    let group: u32 = argument(arguments, 2);
+    let (name, group): (String, u32) = (argument(arguments, 0), argument(arguments, 1));
     // Opened as root, who may.
     let file = for_writing(&path_of(&name));
+    let asked = address(&name, 0);
     become_user(READER, OTHER, (group != 0).then_some(group));
-    tell(is_given(&instance, ASK, &[file.as_fd()]));
+    tell(is_given(&asked, ASK, &[file.as_fd()]));
 }
 
 #[test]
@@ -319,7 +348,7 @@ fn users_get_the_memory_as_the_files_mode_says() {
         let name = Name::new("cuda-strangers-mode");
         let _creator = started(&driver, "create", &[&name, &mode]);
         chown(name.path(), None, Some(GROUP)).unwrap();
-        let stranger = child(&driver, "stranger", &[&name, &instance(&name), &group]);
+        let stranger = child(&driver, "stranger", &[&name, &group]);
         assert_eq!(stranger.line(), given.to_string(), "{mode}, group {group}");
         stranger.finish();
     }
@@ -347,17 +376,18 @@ fn a_group_shares_the_memory_and_asks_only_whom_it_trusts() {
     }
 }
 
-/// Takes the names of rows as another user, and tells how much it was shown in the end.
+/// Listens as another user under the names of rows that nobody has, and tells how much it was shown in the
+/// end.
 fn squat(arguments: &[String]) {
-    let instance: String = argument(arguments, 0);
+    let name: String = argument(arguments, 0);
+    let names = [1, 2].map(|row| address_of(&name, row, 7));
     become_user(OTHER, OTHER, None);
-    let bind = |row| {
+    let sockets = names.map(|name| {
         let socket = socket();
-        rustix::net::bind(&socket, &address(&instance, row)).unwrap();
-        rustix::net::listen(&socket, 16).unwrap();
+        rustix::net::bind(&socket, &name).unwrap();
+        rustix::net::listen(&socket, 1024).unwrap();
         socket
-    };
-    let sockets = [1, 2, 3].map(bind);
+    });
     tell("ready");
     let _ = hear();
     let mut shown = 0;
@@ -373,18 +403,23 @@ fn squat(arguments: &[String]) {
 }
 
 #[test]
-fn who_takes_anothers_name_is_shown_nothing() {
-    if !can_change_user("who_takes_anothers_name_is_shown_nothing") {
+fn who_has_another_users_number_is_shown_nothing() {
+    if !can_change_user("who_has_another_users_number_is_shown_nothing") {
         return;
     }
     let name = Name::new("cuda-strangers-squat");
     let driver = Driver::new();
     let mut creator = started(&driver, "create", &[&name, &600]);
-    let mut squatter = started(&driver, "squat", &[&instance(&name)]);
-    // They have the memory, and cannot hand it on.
+    let mut squatter = started(&driver, "squat", &[&name]);
+    // Nobody else knows their numbers, so they hand the memory on.
     let _second = started(&driver, "open", &[&name]);
     let _third = started(&driver, "open", &[&name]);
     creator.kill();
+    drop(started(&driver, "open", &[&name]));
+    // One who may write to the file can put any number there.
+    for row in [1, 2] {
+        set_number(&name, row, 7);
+    }
     let refused = child(&driver, "open", &[&name]);
     let problem = Problem::Unreachable(Holders::OtherUsers);
     refused.expect(&format!("{problem:?}"));
@@ -392,4 +427,23 @@ fn who_takes_anothers_name_is_shown_nothing() {
     squatter.say("tell");
     squatter.expect("asked true, shown 0");
     squatter.finish();
+}
+
+#[test]
+fn a_row_has_a_number_while_its_owner_hands_the_memory_on() {
+    let name = Name::new("cuda-strangers-number");
+    let driver = Driver::new();
+    let mut creator = started(&driver, "create", &[&name, &600]);
+    let of = |row| number(&name, row);
+    let mut second = started(&driver, "open", &[&name]);
+    assert!(of(0) != 0 && of(1) != 0 && of(0) != of(1));
+    // What a killed one leaves leads to nobody.
+    second.kill();
+    let mut third = started(&driver, "open", &[&name]);
+    assert!(of(1) != 0 && of(2) != 0);
+    creator.kill();
+    let _fourth = started(&driver, "open", &[&name]);
+    third.say("end");
+    third.finish();
+    assert_eq!(of(2), 0);
 }

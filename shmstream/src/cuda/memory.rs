@@ -9,13 +9,13 @@ mod block;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) use block::Block;
 
 use super::device::{Event, Gpu, Mapped};
 use super::driver::Address;
-use super::sharing::{self, Holding, Ready};
+use super::sharing::{self, Holding, Offer, Ready};
 use crate::error::{Error, Result};
 use crate::gpu::{Holders, Problem};
 use crate::layout::{Device, Sharing};
@@ -25,9 +25,8 @@ use crate::os::lock;
 use crate::os::shm::FileId;
 use crate::stream::handle::{EXPORTER, Handle};
 
-/// How often to look again for somebody who hands the memory on, when none listens although some have it:
-/// they may be about to listen, or to find out that there is none.
-const LOOKS: u32 = 10;
+/// How long not to look for somebody who hands the memory on, when none listens although some have it: they
+/// may be about to listen, to leave, or to find out that there is none.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What tells blocks apart.
@@ -161,37 +160,42 @@ impl Memory {
         device: &Device,
     ) -> Result<(Arc<Self>, Holding)> {
         let ready = Ready::new().map_err(|refusal| refusal.on(name))?;
-        let mut looks = LOOKS;
+        let deadline = Instant::now() + sharing::PATIENCE;
         loop {
             check_exporter(name, handle.file())?;
-            sharing::hold(handle)?;
-            let found = match known(key_of(gpu, handle)?) {
-                Some(memory) => memory.checked(name, device),
-                None => match sharing::ask(handle)? {
-                    Ok(descriptor) => Self::map(name, gpu, handle, device, descriptor),
-                    Err(holders) => Err(Error::gpu(name, Problem::Unreachable(holders))),
-                },
-            };
-            let why = match found {
+            let lock = sharing::hold(handle)?;
+            let why = match Self::reach(name, gpu, handle, device) {
                 Ok(memory) => {
-                    let descriptor = memory.descriptor().expect("it was mapped by one");
-                    let holding = Holding::begin(handle, ready, descriptor)?;
-                    return Ok((memory, holding));
+                    let offer = memory.offer(handle, ready)?;
+                    return Ok((memory, Holding { offer, lock }));
                 }
                 Err(error) => error,
             };
             // Before looking again, so that two who find nobody do not take each other for somebody.
-            handle.let_go_of_memory();
+            drop(lock);
             // The last may have left while it was asked.
             check_exporter(name, handle.file())?;
-            looks -= 1;
             match why {
+                // Those who took a question and do not answer have been given their time.
                 Error::Gpu {
-                    problem: Problem::Unreachable(Holders::Elsewhere | Holders::Refused),
+                    problem: Problem::Unreachable(holders),
                     ..
-                } if looks > 0 => std::thread::sleep(PAUSE),
+                } if holders != Holders::Silent && Instant::now() < deadline => {
+                    std::thread::sleep(PAUSE);
+                }
                 why => return Err(why),
             }
+        }
+    }
+
+    /// Gets the memory for a handle that has the lock on it.
+    fn reach(name: &StreamName, gpu: &Gpu, handle: &Handle, device: &Device) -> Result<Arc<Self>> {
+        if let Some(memory) = known(key_of(gpu, handle)?) {
+            return memory.checked(name, device);
+        }
+        match sharing::ask(handle)? {
+            Ok(descriptor) => Self::map(name, gpu, handle, device, descriptor),
+            Err(holders) => Err(Error::gpu(name, Problem::Unreachable(holders))),
         }
     }
 
@@ -255,19 +259,24 @@ impl Memory {
 
     /// Hands the memory on for another handle to the same stream.
     pub(super) fn share_again(&self, handle: &mut Handle) -> Result<Option<Holding>> {
-        let Some(descriptor) = self.descriptor() else {
+        if self.sharing() == Sharing::Handle {
             return Ok(None);
-        };
+        }
         let ready = Ready::new().map_err(|refusal| refusal.on(handle.name()))?;
-        sharing::hold(handle)?;
-        Holding::begin(handle, ready, descriptor).map(Some)
+        let lock = sharing::hold(handle)?;
+        let offer = self.offer(handle, ready)?;
+        Ok(Some(Holding { offer, lock }))
     }
 
-    /// Returns the descriptor that the memory is shared by, if it is.
-    const fn descriptor(&self) -> Option<&Arc<Unshared>> {
+    /// Hands the memory on for a handle that has the lock on it.
+    fn offer(&self, handle: &Handle, ready: Ready) -> Result<Offer> {
         match &self.source {
-            Source::Mapped(_, descriptor) => Some(descriptor),
-            Source::Allocated(_) | Source::Opened => None,
+            Source::Mapped(_, descriptor) => ready
+                .offer(handle, descriptor)
+                .map_err(|refusal| refusal.on(handle.name())),
+            Source::Allocated(_) | Source::Opened => {
+                unreachable!("it was looked at how it is shared")
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::name::StreamName;
 use crate::os::clock::Clock;
 use crate::os::fork::Unshared;
-use crate::os::{futex, lock};
+use crate::os::{draw, futex, lock};
 use crate::protocol::{FrameWords, Next, Occupied, Pinned, Pins, Torn, Waiting};
 use crate::region::Board;
 use crate::stream::handle::Handle;
@@ -314,12 +314,7 @@ impl Shared {
 /// for it in the moment between its lock and the first word that it writes.
 fn draw_maker(name: &StreamName, file: &Unshared) -> Result<NonZeroU64> {
     loop {
-        let mut drawn = [0; 8];
-        rustix::rand::getrandom(&mut drawn, rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| Error::os(name, "draw a number", error))?;
-        let Some(maker) = NonZeroU64::new(u64::from_ne_bytes(drawn)) else {
-            continue;
-        };
+        let maker = draw().map_err(|error| Error::os(name, "draw a number", error))?;
         let taken = lock::try_lock_maker(file, maker.get());
         if taken.map_err(|error| Error::os(name, "lock a maker's byte", error))? {
             return Ok(maker);

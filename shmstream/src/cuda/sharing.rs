@@ -1,10 +1,10 @@
 //! Device memory that processes hand to each other by descriptors.
 //!
 //! Each handle that has the memory of a stream holds the lock on one byte of the stream's file, together
-//! with the others, and listens on a socket that is named after the stream and the handle's row. Who wants
-//! the memory takes the lock *before* it asks, and gives it back if nobody hands the memory over. So whoever
-//! has the memory has held the lock since a moment at which another had both; and once the lock is free,
-//! the memory is gone for good and the name can be given away.
+//! with the others, and listens on a socket whose name has a number that it draws and leaves in its row. Who
+//! wants the memory takes the lock *before* it asks, and gives it back if nobody hands the memory over. So
+//! whoever has the memory has held the lock since a moment at which another had both; and once the lock is
+//! free, the memory is gone for good and the name can be given away.
 //!
 //! The lock goes when a process dies, and so do its sockets: nothing is left behind, and no number of a
 //! process is asked for.
@@ -13,20 +13,21 @@ mod ask;
 mod serve;
 
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::gpu::Holders;
+use crate::gpu::{Holders, Problem};
 use crate::layout::Sharing;
 use crate::name::StreamName;
 use crate::os::fork::{self, Unshared};
 use crate::os::pass::{self, Word};
-use crate::os::{lock, shm};
+use crate::os::{draw, lock, shm};
 use crate::stream::handle::{EXPORTER, Handle};
+pub(super) use ask::PATIENCE;
 pub(super) use serve::Offer;
 use serve::Server;
 
@@ -35,13 +36,11 @@ const ASK: &Word = b"shmstream ask  1";
 /// What it gets; the memory goes with it.
 const GIVE: &Word = b"shmstream give 1";
 
-/// How long to wait, in milliseconds, for a name that the row's owner before, who was killed, still has.
-const NAME_PAUSES: [u64; 7] = [0, 1, 2, 5, 10, 30, 100];
-
-/// Returns the name of the socket of a row.
-fn socket_name(instance: [u8; 16], row: usize) -> Vec<u8> {
+/// Returns the name of the socket of a row. The number in it makes it nobody else's: who cannot read the
+/// row cannot take the name first, and it is not that of the row's owner before.
+fn socket_name(instance: [u8; 16], row: usize, number: NonZeroU64) -> Vec<u8> {
     let instance = u128::from_be_bytes(instance);
-    format!("shmstream.{instance:032x}.{row}").into_bytes()
+    format!("shmstream.{instance:032x}.{row}.{number:016x}").into_bytes()
 }
 
 /// What it takes to hand memory on, but for the memory.
@@ -56,24 +55,88 @@ pub(super) struct Ready {
 pub(super) struct Refusal {
     operation: &'static str,
     source: io::Error,
+    lacks: Lacks,
+}
+
+/// What a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacks {
+    /// A socket with a name, which a sandbox can forbid.
+    Socket,
+    /// Anything else.
+    Other,
+}
+
+impl Lacks {
+    fn refusal(self, operation: &'static str, source: impl Into<io::Error>) -> Refusal {
+        let source = source.into();
+        Refusal {
+            operation,
+            source,
+            lacks: self,
+        }
+    }
 }
 
 impl Ready {
     /// Starts what is needed for it.
     pub(super) fn new() -> Result<Self, Refusal> {
-        let refused = |operation| move |source| Refusal { operation, source };
         Ok(Self {
             server: Server::current()?,
-            socket: pass::socket().map_err(refused("make a socket"))?,
+            socket: pass::socket()
+                .map_err(|error| Lacks::Socket.refusal("make a socket", error))?,
         })
+    }
+
+    /// Hands memory on from now on, for a handle that has the lock on it.
+    pub(super) fn offer(self, handle: &Handle, memory: &Arc<Unshared>) -> Result<Offer, Refusal> {
+        let Self { server, socket } = self;
+        let instance = handle.header().origin.instance;
+        let number = loop {
+            let number = draw().map_err(|error| Lacks::Other.refusal("draw a number", error))?;
+            let listens = pass::listen(&socket, &socket_name(instance, handle.row(), number));
+            if listens.map_err(|error| Lacks::Socket.refusal("listen on a socket", error))? {
+                break number;
+            }
+        };
+        let offer = server
+            .offer(socket, handle.file(), memory)
+            .map_err(|error| Lacks::Other.refusal("watch a socket", error))?;
+        handle.control().note_socket(handle.row(), number);
+        Ok(offer)
     }
 }
 
 impl Refusal {
+    /// Says it as an error of a stream that is created: where there are no sockets, the memory can be
+    /// shared in another way.
+    #[cold]
+    pub(super) fn on_new(self, name: &StreamName) -> Error {
+        let scarce = [Errno::NOMEM, Errno::NOBUFS].map(Some);
+        match (self.lacks, self.on(name)) {
+            (
+                Lacks::Socket,
+                Error::Os {
+                    operation, source, ..
+                },
+            ) if !scarce.contains(&Errno::from_io_error(&source)) => {
+                let problem = Problem::NoDescriptors {
+                    operation,
+                    code: 0,
+                    text: source.to_string(),
+                };
+                Error::gpu(name, problem)
+            }
+            (_, error) => error,
+        }
+    }
+
     /// Says it as an error of the stream.
     #[cold]
     pub(super) fn on(self, name: &StreamName) -> Error {
-        let Self { operation, source } = self;
+        let Self {
+            operation, source, ..
+        } = self;
         let limit = match Errno::from_io_error(&source) {
             Some(Errno::MFILE | Errno::NFILE) => {
                 "open files of the process; raise RLIMIT_NOFILE (`ulimit -n`)"
@@ -97,8 +160,7 @@ impl Refusal {
 /// before the lock: then nobody gets it, in this process or another, from one who does not hold the lock.
 #[derive(Debug)]
 pub(super) struct Holding {
-    /// `None` where somebody else has the name: others are asked in its place.
-    pub(super) offer: Option<Offer>,
+    pub(super) offer: Offer,
     pub(super) lock: Lock,
 }
 
@@ -107,41 +169,6 @@ pub(super) struct Holding {
 pub(super) struct Lock {
     file: Arc<Unshared>,
     generation: u32,
-}
-
-impl Holding {
-    /// Hands memory on from now on, for a handle that has the lock on it.
-    pub(super) fn begin(handle: &Handle, ready: Ready, memory: &Arc<Unshared>) -> Result<Self> {
-        let name = socket_name(handle.header().origin.instance, handle.row());
-        let listen = || pass::listen(&ready.socket, &name);
-        let mut listens = false;
-        for pause in NAME_PAUSES {
-            std::thread::sleep(Duration::from_millis(pause));
-            let tried =
-                listen().map_err(|error| Error::os(handle.name(), "listen on a socket", error));
-            listens = tried?;
-            if listens {
-                break;
-            }
-        }
-        let Ready { server, socket } = ready;
-        let offer = match listens {
-            true => Some(
-                server
-                    .offer(socket, handle.file(), memory)
-                    .map_err(|source| {
-                        let operation = "watch a socket";
-                        Refusal { operation, source }.on(handle.name())
-                    })?,
-            ),
-            false => None,
-        };
-        let lock = Lock {
-            file: Arc::clone(handle.file()),
-            generation: fork::generation(),
-        };
-        Ok(Self { offer, lock })
-    }
 }
 
 impl Drop for Lock {
@@ -158,7 +185,7 @@ impl Drop for Lock {
 pub(super) fn ask(handle: &Handle) -> Result<std::result::Result<OwnedFd, Holders>> {
     let failed = |operation| {
         let name = handle.name();
-        move |source: io::Error| Refusal { operation, source }.on(name)
+        move |error: io::Error| Lacks::Other.refusal(operation, error).on(name)
     };
     // Without any locks: what lies in the socket of a process that is stopped keeps them.
     let file = shm::open_again(&**handle.file())
@@ -167,17 +194,20 @@ pub(super) fn ask(handle: &Handle) -> Result<std::result::Result<OwnedFd, Holder
         .map_err(|error| failed("look at its file")(error.into()))?
         .st_uid;
     let instance = handle.header().origin.instance;
-    let rows = handle.control().attached();
-    let names = rows
-        .filter(|&row| row != handle.row())
-        .map(|row| socket_name(instance, row));
+    let control = handle.control();
+    let rows = control.attached().filter(|&row| row != handle.row());
+    // Who has a row and no number does not listen yet, or any more.
+    let names = rows.filter_map(|row| Some(socket_name(instance, row, control.socket(row)?)));
     ask::ask(names.collect(), &file, owner).map_err(failed("ask for its device memory"))
 }
 
 /// Takes the lock on the memory for a handle, which is about to get it.
-pub(super) fn hold(handle: &mut Handle) -> Result<()> {
+pub(super) fn hold(handle: &mut Handle) -> Result<Lock> {
     match handle.hold_memory(Sharing::Descriptor)? {
-        true => Ok(()),
+        true => Ok(Lock {
+            file: Arc::clone(handle.file()),
+            generation: fork::generation(),
+        }),
         // Nobody who keeps to the protocol does that.
         false => Err(Error::corrupt(
             handle.name(),

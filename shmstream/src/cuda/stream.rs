@@ -178,7 +178,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     ///
     /// [`Error::Gpu`] without a GPU, with a context of another device, with another placement,
     /// [`Problem::ExporterGone`] when the device memory is gone, and [`Problem::Unreachable`] when nobody
-    /// hands it over, which is certain after five seconds; [`Error::Type`] for another payload;
+    /// hands it over, which is certain after ten seconds; [`Error::Type`] for another payload;
     /// [`Error::Limit`] without a descriptor or a thread to hand the memory on with;
     /// [`Error::NotFound`] and what [`Stream::open`](crate::Stream::open) returns for the file.
     pub fn open(name: impl AsRef<[u8]>, context: &Arc<CudaContext>) -> Result<Self> {
@@ -228,22 +228,22 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
         let Some(device) = handle.header().plan.device.clone() else {
             return Err(Error::gpu(name, Problem::OnHost));
         };
+        let shared = Shared::new(name, &handle)?;
         let (memory, holding) = Memory::of(name, &gpu, &mut handle, &device)?;
-        Self::join(handle, memory, holding, gpu)
+        Ok(Self::join(handle, shared, memory, holding, gpu))
     }
 
-    /// Makes a handle of its parts.
+    /// Makes a handle of its parts. Cannot fail, so that they are given up in the handle's order.
     fn join(
         handle: Handle,
+        shared: Arc<Shared>,
         memory: Arc<Memory>,
         holding: Option<Holding>,
         gpu: Gpu,
-    ) -> Result<Self> {
-        let name = handle.name().clone();
-        let (offer, memory_lock) =
-            holding.map_or((None, None), |Holding { offer, lock }| (offer, Some(lock)));
-        Ok(Self {
-            shared: Shared::new(&name, &handle)?,
+    ) -> Self {
+        let (offer, memory_lock) = holding.map(|Holding { offer, lock }| (offer, lock)).unzip();
+        Self {
+            shared,
             len: handle.header().plan.schema.size() / size_of::<T>(),
             offer,
             handle,
@@ -258,7 +258,7 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             context_lost: OnceCell::new(),
             pinned: OnceCell::new(),
             payload: PhantomData,
-        })
+        }
     }
 
     #[cfg(feature = "async")]

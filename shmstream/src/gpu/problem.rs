@@ -144,7 +144,8 @@ pub enum Problem {
     /// Processes have the memory that the frames are in, and none handed it over. Of streams that are
     /// shared by descriptors.
     Unreachable(Holders),
-    /// The driver does not share memory by descriptors here, and the stream was to be created so.
+    /// The driver does not share memory by descriptors here, or the system has no sockets to hand them on,
+    /// and the stream was to be created so.
     NoDescriptors {
         /// What was tried.
         operation: &'static str,

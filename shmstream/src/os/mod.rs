@@ -17,3 +17,15 @@ mod sys;
 
 #[cfg(feature = "cuda")]
 pub(crate) use sys::without_signals;
+
+/// Draws a number that nobody can foresee.
+#[cfg(feature = "cuda")]
+pub(crate) fn draw() -> std::io::Result<std::num::NonZeroU64> {
+    loop {
+        let mut drawn = [0; 8];
+        rustix::rand::getrandom(&mut drawn, rustix::rand::GetRandomFlags::empty())?;
+        if let Some(number) = std::num::NonZeroU64::new(u64::from_ne_bytes(drawn)) {
+            return Ok(number);
+        }
+    }
+}

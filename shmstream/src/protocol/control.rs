@@ -178,6 +178,10 @@ pub(crate) struct Row {
     pid: AtomicU32,
     /// Loaded by whoever asks: what the participant has done, as in [`Role`].
     pub(super) roles: AtomicU32,
+    /// Loaded by whoever wants the memory of a device, where that is shared by descriptors: the number in
+    /// the name of the socket at which the participant hands it on; zero for none. One that dies leaves
+    /// the number, and the name is nobody's: no other ever draws it.
+    socket: AtomicU64,
 }
 
 /// What a participant is noted for in its row.
@@ -494,6 +498,21 @@ impl<'a> Control<'a> {
         std::num::NonZeroU64::new(self.slots[slot].maker.load(Ordering::Relaxed))
     }
 
+    /// Notes the number of the socket at which the owner of `row` hands memory on.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn note_socket(self, row: usize, number: std::num::NonZeroU64) {
+        // Relaxed: nothing is read on the strength of it but a name, and the kernel says whether anybody
+        // listens there. Who finds an old number finds nobody, and looks again.
+        self.rows[row].socket.store(number.get(), Ordering::Relaxed);
+    }
+
+    /// Returns that number, if there is one.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn socket(self, row: usize) -> Option<std::num::NonZeroU64> {
+        // Relaxed: as in `note_socket`.
+        std::num::NonZeroU64::new(self.rows[row].socket.load(Ordering::Relaxed))
+    }
+
     /// Returns the number of rows.
     pub(crate) const fn participants(self) -> usize {
         self.rows.len()
@@ -522,6 +541,7 @@ impl Row {
         self.seen.store(0, Ordering::Relaxed);
         self.roles.store(0, Ordering::Relaxed);
         self.pid.store(0, Ordering::Relaxed);
+        self.socket.store(0, Ordering::Relaxed);
     }
 }
 
@@ -597,6 +617,7 @@ impl Row {
             seen: AtomicU64::new(0),
             pid: AtomicU32::new(0),
             roles: AtomicU32::new(0),
+            socket: AtomicU64::new(0),
         }
     }
 }

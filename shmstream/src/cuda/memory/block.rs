@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Exported, Memory, Source, key_of, open};
 use crate::cuda::device::Gpu;
-use crate::cuda::sharing::{Holding, Ready};
+use crate::cuda::sharing::{self, Holding, Ready};
 use crate::error::{Error, Result};
 use crate::layout::Sharing;
 use crate::name::StreamName;
@@ -55,7 +55,7 @@ impl Block {
     }
 
     fn by_descriptor(name: &StreamName, gpu: &Gpu, size: usize) -> Result<Self> {
-        let ready = Ready::new().map_err(|refusal| refusal.on(name))?;
+        let ready = Ready::new().map_err(|refusal| refusal.on_new(name))?;
         let made = gpu.make_shared(size);
         let (mapped, descriptor) = made.map_err(|problem| Error::gpu(name, problem))?;
         Ok(Self {
@@ -68,12 +68,19 @@ impl Block {
 
     /// Lets others open it, for a handle to the stream that is created with it.
     pub(in crate::cuda) fn share(&mut self, handle: &mut Handle) -> Result<Option<Holding>> {
-        // Nobody else has the file so far.
-        handle.hold_memory(self.memory.sharing())?;
-        let ready = self.ready.take().zip(self.memory.descriptor());
-        ready
-            .map(|(ready, descriptor)| Holding::begin(handle, ready, descriptor))
-            .transpose()
+        // Nobody else has the file so far, so nobody has the lock.
+        match (self.ready.take(), &self.memory.source) {
+            (Some(ready), Source::Mapped(_, descriptor)) => {
+                let lock = sharing::hold(handle)?;
+                let offer = ready.offer(handle, descriptor);
+                let offer = offer.map_err(|refusal| refusal.on_new(handle.name()))?;
+                Ok(Some(Holding { offer, lock }))
+            }
+            _ => {
+                handle.hold_memory(Sharing::Handle)?;
+                Ok(None)
+            }
+        }
     }
 
     /// Makes it the memory of the stream that was created with it.

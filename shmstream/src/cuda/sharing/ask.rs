@@ -19,8 +19,8 @@ use crate::os::pass::{self, Connected, Peer, Received};
 
 /// How long to wait for an answer before the next holder is asked as well.
 const NEXT: Duration = Duration::from_millis(50);
-/// How long to wait for answers in all.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for answers in all, and to look for somebody who listens.
+pub(in crate::cuda) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks whoever listens under these names for memory, and shows them `file`, which `owner` owns.
 ///
@@ -84,7 +84,7 @@ pub(super) fn ask(
 }
 
 /// Returns whether whoever listens is one who could do anything with the stream anyway: this user, the
-/// owner of its file, or root. Anybody could have taken the name before its rightful owner.
+/// owner of its file, or root. Others who may write to the file can put any name into a row.
 fn is_trusted(socket: impl AsFd, owner: u32) -> bool {
     Peer::of(socket).is_ok_and(|peer| {
         peer.is_user(rustix::process::geteuid().as_raw()) || peer.is_user(0) || peer.is_user(owner)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use rustix::fs::{Timespec, fstat};
 
-use super::{ASK, GIVE, Refusal};
+use super::{ASK, GIVE, Lacks, Refusal};
 use crate::os::fork::{self, Unshared};
 use crate::os::pass::{self, Peer, Received};
 use crate::os::shm::FileId;
@@ -88,7 +88,7 @@ impl Server {
     }
 
     fn start() -> Result<Arc<Self>, Refusal> {
-        let refused = |operation| move |source| Refusal { operation, source };
+        let refused = |operation| move |error| Lacks::Other.refusal(operation, error);
         let watched = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from);
         let server = Arc::new(Self {
             generation: fork::generation(),

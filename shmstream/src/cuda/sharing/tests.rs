@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::os::shm::FileId;
@@ -103,17 +103,16 @@ fn nobody_and_those_who_hang_up_are_told_apart() {
 fn names_are_those_of_the_protocol() {
     let mut instance = [0; 16];
     (instance[0], instance[15]) = (0xab, 1);
-    let name = String::from_utf8(socket_name(instance, 1023)).unwrap();
-    assert_eq!(name, "shmstream.ab000000000000000000000000000001.1023");
+    let number = NonZeroU64::new(0xc0de).unwrap();
+    let name = String::from_utf8(socket_name(instance, 1023, number)).unwrap();
+    let expected = "shmstream.ab000000000000000000000000000001.1023.000000000000c0de";
+    assert_eq!(name, expected);
 }
 
 #[test]
 fn a_lack_of_descriptors_is_told_as_a_limit() {
     let name = StreamName::new("a").unwrap();
-    let refusal = |number: Errno| Refusal {
-        operation: "make a socket",
-        source: number.into(),
-    };
+    let refusal = |number: Errno| Lacks::Socket.refusal("make a socket", number);
     for (number, words) in [(Errno::MFILE, "ulimit -n"), (Errno::AGAIN, "ulimit -u")] {
         let error = refusal(number).on(&name);
         assert!(matches!(error, Error::Limit { .. }), "{error}");
@@ -121,4 +120,25 @@ fn a_lack_of_descriptors_is_told_as_a_limit() {
     }
     let error = refusal(Errno::ACCESS).on(&name);
     assert!(matches!(error, Error::Os { .. }), "{error}");
+}
+
+#[test]
+fn a_lack_of_sockets_is_a_lack_of_descriptors_for_a_new_stream() {
+    let name = StreamName::new("a").unwrap();
+    for (lacks, number, otherwise) in [
+        (Lacks::Socket, Errno::ACCESS, true),
+        (Lacks::Socket, Errno::MFILE, false),
+        (Lacks::Socket, Errno::NOMEM, false),
+        (Lacks::Other, Errno::ACCESS, false),
+    ] {
+        let error = lacks.refusal("make a socket", number).on_new(&name);
+        let told = matches!(
+            error,
+            Error::Gpu {
+                problem: Problem::NoDescriptors { .. },
+                ..
+            }
+        );
+        assert_eq!(told, otherwise, "{error}");
+    }
 }

@@ -7,6 +7,7 @@ use cudarc::driver::CudaContext;
 use super::{CudaStream, Placement, declared, placement};
 use crate::cuda::device::Gpu;
 use crate::cuda::memory::{Block, is_exporter_alive};
+use crate::cuda::shared::Shared;
 use crate::error::{Error, Result};
 use crate::gpu::Problem;
 use crate::layout::{Device, Handover, Header, Plan, Sharing};
@@ -87,6 +88,8 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             Handover::Callback => 0,
             Handover::Event => plan.slots,
         };
+        // Behind the memory when they are given up, as the lock is to be.
+        let (mut shared, mut holding) = (None, None);
         let mut block = Block::allocate(name, gpu, size, events, sharing)?;
         plan.device = Some(Device {
             uuid: gpu.uuid().map_err(|problem| Error::gpu(name, problem))?,
@@ -98,13 +101,14 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
             size,
             events: std::mem::take(&mut block.event_handles),
         });
-        let mut holding = None;
         let handle = options.create_planned(name, plan, |handle| {
+            shared = Some(Shared::new(name, handle)?);
             holding = block.share(handle)?;
             Ok(())
         })?;
         let memory = block.become_memory(&handle, stride)?;
-        Self::join(handle, memory, holding, gpu.clone())
+        let shared = shared.expect("it was made before the stream had its name");
+        Ok(Self::join(handle, shared, memory, holding, gpu.clone()))
     }
 }
 

@@ -9,6 +9,7 @@ use super::fill::Whole;
 use super::{CudaStream, DeviceOnly, Placement};
 use crate::cuda::Queue;
 use crate::cuda::frame::CudaFrame;
+use crate::cuda::shared::Shared;
 use crate::error::Result;
 use crate::payload::GpuPayload;
 use crate::protocol::Next;
@@ -38,9 +39,16 @@ impl<T: GpuPayload, P: Placement> CudaStream<T, P> {
     /// As [`open`](Self::open), but for the name, which is not looked for.
     pub fn try_clone(&self) -> Result<Self> {
         let mut handle = self.handle.attach_again()?;
+        let shared = Shared::new(self.name(), &handle)?;
         let holding = self.memory.share_again(&mut handle)?;
         let memory = Arc::clone(&self.memory);
-        Self::join(handle, memory, holding, self.gpu.clone())
+        Ok(Self::join(
+            handle,
+            shared,
+            memory,
+            holding,
+            self.gpu.clone(),
+        ))
     }
 
     /// Returns a reader that gets every frame in order from `start` on, as long as it keeps up.

@@ -92,6 +92,8 @@ fn a_row_begins_empty_whoever_had_it_before() {
         control.pin_latest(&pins).unwrap().unwrap();
         control.begin_to_await(&pins, 1);
         control.note_seen(0, 1);
+        #[cfg(feature = "cuda")]
+        control.note_socket(0, std::num::NonZeroU64::MIN);
         assert!(!words(control, 0).unwrap().contains(&0));
     };
     // Its owner died, and the next one takes it.
@@ -99,6 +101,8 @@ fn a_row_begins_empty_whoever_had_it_before() {
     control.attach(0, 2);
     assert_eq!(words(control, 0), Some([0; 4]));
     assert_eq!(control.pid(0), 2);
+    #[cfg(feature = "cuda")]
+    assert_eq!(control.socket(0), None);
     // It was given back, or cleared behind a dead owner.
     for give_back in [Control::detach, Control::bury] {
         use_it();

@@ -133,7 +133,7 @@ impl Handle {
     /// Takes the lock that says that the memory of the device is there: alone where it is one process's,
     /// together with others where each has it by a descriptor. False when somebody else has it alone.
     ///
-    /// Until [`let_go_of_memory`](Self::let_go_of_memory), or the end of the process.
+    /// Until the caller gives it back, behind the memory, or the end of the process.
     pub(crate) fn hold_memory(&mut self, sharing: Sharing) -> Result<bool> {
         let taken = match sharing {
             Sharing::Handle => lock::try_lock_row(&*self.file, EXPORTER),
@@ -142,12 +142,6 @@ impl Handle {
         let taken = taken.map_err(|error| Error::os(&self.name, "lock the memory's byte", error));
         self.exports = taken?;
         Ok(self.exports)
-    }
-
-    /// Gives that lock back.
-    pub(crate) fn let_go_of_memory(&mut self) {
-        lock::unlock_row(&*self.file, EXPORTER);
-        self.exports = false;
     }
 
     pub(crate) const fn write_lock(&self) -> &Arc<WriteLock> {
