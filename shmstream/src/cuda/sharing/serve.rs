@@ -2,6 +2,9 @@
 //!
 //! It waits for nobody: who has connected and says nothing is hung up on after a while, and whoever may not
 //! write to the stream's file is at once. It makes no call of the driver.
+//!
+//! But what a peer has sent can be of a file system that takes its time when it is looked at or closed. So
+//! that happens outside the mutex: the thread may have to wait then, and no handle waits for the thread.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -35,8 +38,24 @@ pub(super) struct Server {
     /// The process, told from those that it forks.
     generation: u32,
     /// Where all sockets are watched.
-    watched: Unshared,
+    watched: Arc<Unshared>,
     state: Mutex<State>,
+}
+
+/// A socket that the thread watches.
+#[derive(Debug)]
+struct Watched {
+    socket: Unshared,
+    by: Arc<Unshared>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // By itself: where a child has the socket too, forked before the descriptor was in charge, or with
+        // none of the hooks of `fork`, closing it here leaves it watched, and readable for ever. There is
+        // nobody to tell if it fails.
+        let _ = epoll::delete(&*self.by, &self.socket);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +70,13 @@ struct State {
 /// Memory, and where it is asked for.
 #[derive(Debug)]
 struct Offered {
-    listener: Unshared,
+    listener: Watched,
+    goods: Goods,
+}
+
+/// Memory, and the stream's file, which whoever wants it has to show.
+#[derive(Clone, Debug)]
+struct Goods {
     file: Arc<Unshared>,
     memory: Arc<Unshared>,
 }
@@ -59,7 +84,7 @@ struct Offered {
 /// One who has connected.
 #[derive(Debug)]
 struct Asker {
-    connection: Unshared,
+    connection: Watched,
     offer: u64,
     until: Instant,
 }
@@ -87,14 +112,14 @@ impl Server {
         }
     }
 
-    fn start() -> Result<Arc<Self>, Refusal> {
+    /// Starts another, which no other stream uses.
+    pub(super) fn start() -> Result<Arc<Self>, Refusal> {
         let refused = |operation| move |error| Lacks::Other.refusal(operation, error);
         let watched = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from);
+        let watched = watched.and_then(Unshared::new);
         let server = Arc::new(Self {
             generation: fork::generation(),
-            watched: watched
-                .and_then(Unshared::new)
-                .map_err(refused("watch sockets"))?,
+            watched: Arc::new(watched.map_err(refused("watch sockets"))?),
             state: Mutex::default(),
         });
         let its = Arc::clone(&server);
@@ -116,14 +141,22 @@ impl Server {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self, socket: &Unshared, number: u64) -> io::Result<()> {
+    fn watch(&self, socket: Unshared, number: u64) -> io::Result<Watched> {
         let data = epoll::EventData::new_u64(number);
-        Ok(epoll::add(
-            &self.watched,
+        epoll::add(&*self.watched, &socket, data, epoll::EventFlags::IN)?;
+        Ok(Watched {
             socket,
-            data,
-            epoll::EventFlags::IN,
-        )?)
+            by: Arc::clone(&self.watched),
+        })
+    }
+
+    /// Returns how many sockets are watched.
+    #[cfg(test)]
+    pub(super) fn watched(&self) -> usize {
+        use std::os::fd::{AsFd, AsRawFd};
+        let number = self.watched.as_fd().as_raw_fd();
+        let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
+        about.unwrap().matches("tfd:").count()
     }
 
     /// Hands memory on to those who connect to `listener` and have the stream's file.
@@ -135,11 +168,12 @@ impl Server {
     ) -> io::Result<Offer> {
         let mut state = self.state();
         let number = state.draw();
-        self.watch(&listener, number)?;
         let offered = Offered {
-            listener,
-            file: Arc::clone(file),
-            memory: Arc::clone(memory),
+            listener: self.watch(listener, number)?,
+            goods: Goods {
+                file: Arc::clone(file),
+                memory: Arc::clone(memory),
+            },
         };
         state.offers.insert(number, offered);
         drop(state);
@@ -153,25 +187,35 @@ impl Server {
     fn run(&self) {
         let mut next_end = None;
         loop {
-            let numbers = self.sleep(next_end);
             let mut tired = false;
-            let mut state = self.state();
-            for number in numbers {
-                if state.offers.contains_key(&number) {
-                    tired |= self.admit(&mut state, number).is_err();
+            for number in self.sleep(next_end) {
+                if self.state().offers.contains_key(&number) {
+                    tired |= self.admit(number).is_err();
                 } else {
-                    state.answer(number);
+                    self.answer(number);
                 }
             }
-            let now = Instant::now();
-            state.askers.retain(|_, asker| asker.until > now);
-            next_end = state.askers.values().map(|asker| asker.until).min();
-            drop(state);
+            next_end = self.hang_up_on_the_late();
             if tired {
                 // Who has connected stays readable until there are descriptors again.
                 thread::sleep(REST);
             }
         }
+    }
+
+    /// Hangs up on those who took too long, and returns when the next of them will have.
+    fn hang_up_on_the_late(&self) -> Option<Instant> {
+        // Declared first, as below, so that it goes behind the mutex.
+        let mut late = Vec::new();
+        let mut state = self.state();
+        let now = Instant::now();
+        while let Some(first) = state.askers.first_entry() {
+            if first.get().until > now {
+                return Some(first.get().until);
+            }
+            late.push(first.remove());
+        }
+        None
     }
 
     /// Sleeps until something can be read, or a time has come; returns the numbers of what can be read.
@@ -186,7 +230,7 @@ impl Server {
             }
         });
         let mut space = [MaybeUninit::uninit(); 16];
-        match epoll::wait(&self.watched, &mut space, timeout.as_ref()) {
+        match epoll::wait(&*self.watched, &mut space, timeout.as_ref()) {
             Ok((events, _)) => events.iter().map(|event| event.data.u64()).collect(),
             // Interrupted: by a debugger, since the thread gets no signals.
             Err(_) => Vec::new(),
@@ -194,29 +238,52 @@ impl Server {
     }
 
     /// Takes one who has connected; fails for lack of descriptors.
-    fn admit(&self, state: &mut State, offer: u64) -> io::Result<()> {
+    fn admit(&self, offer: u64) -> io::Result<()> {
+        let (_refused, _displaced);
+        let mut state = self.state();
         let Some(offered) = state.offers.get(&offer) else {
             return Ok(());
         };
-        let Some(connection) = pass::accept(&offered.listener)? else {
+        let Some(connection) = pass::accept(&offered.listener.socket)? else {
             return Ok(());
         };
         // Before anything is taken from it: descriptors of strangers can make whoever closes them wait.
-        if !offered.admits(&connection) {
+        if !offered.goods.admits(&connection) {
+            _refused = connection;
             return Ok(());
         }
         let number = state.draw();
-        self.watch(&connection, number)?;
-        if state.askers.len() >= ASKERS {
-            state.askers.pop_first();
-        }
         let asker = Asker {
-            connection,
+            connection: self.watch(connection, number)?,
             offer,
             until: Instant::now() + PATIENCE,
         };
+        if state.askers.len() >= ASKERS {
+            _displaced = state.askers.pop_first();
+        }
         state.askers.insert(number, asker);
         Ok(())
+    }
+
+    /// Answers one who has asked, and hangs up.
+    fn answer(&self, number: u64) {
+        let Some((asker, goods)) = self.state().take(number) else {
+            return;
+        };
+        let connection = &asker.connection.socket;
+        let shown = match pass::receive(connection, ASK) {
+            Received::Nothing => {
+                let _gone = self.state().put_back(number, asker);
+                return;
+            }
+            Received::Descriptor(shown) => shown,
+            Received::Cut | Received::Other => return,
+        };
+        if goods.is_for_writing(shown) {
+            // Fails when it has hung up. Who has not holds the lock on the memory, whatever became of this
+            // offer meanwhile.
+            let _ = pass::send(connection, GIVE, &*goods.memory);
+        }
     }
 }
 
@@ -226,27 +293,23 @@ impl State {
         self.next
     }
 
-    /// Answers one who has asked, and hangs up.
-    fn answer(&mut self, number: u64) {
-        let Some(asker) = self.askers.get(&number) else {
-            return;
-        };
-        let shown = match pass::receive(&asker.connection, ASK) {
-            Received::Nothing => return,
-            Received::Descriptor(shown) => Some(shown),
-            Received::Cut | Received::Other => None,
-        };
-        if let (Some(shown), Some(offered)) = (shown, self.offers.get(&asker.offer))
-            && offered.is_for_writing(shown)
-        {
-            // Fails when it has hung up.
-            let _ = pass::send(&asker.connection, GIVE, &*offered.memory);
+    /// Takes out one who has asked, with what it is about.
+    fn take(&mut self, number: u64) -> Option<(Asker, Goods)> {
+        let asker = self.askers.remove(&number)?;
+        let goods = self.offers.get(&asker.offer)?.goods.clone();
+        Some((asker, goods))
+    }
+
+    /// Undoes that for one who has said nothing yet, or returns it if nothing is offered any more.
+    fn put_back(&mut self, number: u64, asker: Asker) -> Option<Asker> {
+        match self.offers.contains_key(&asker.offer) {
+            true => self.askers.insert(number, asker),
+            false => Some(asker),
         }
-        self.askers.remove(&number);
     }
 }
 
-impl Offered {
+impl Goods {
     /// Returns whether a peer may write to the stream's file, as its mode says.
     fn admits(&self, connection: &Unshared) -> bool {
         let (Ok(peer), Ok(stat)) = (Peer::of(connection), fstat(&*self.file)) else {
@@ -269,8 +332,11 @@ impl Drop for Offer {
         if self.server.generation != fork::generation() {
             return;
         }
+        let (_offered, _askers);
         let mut state = self.server.state();
-        state.offers.remove(&self.number);
-        state.askers.retain(|_, asker| asker.offer != self.number);
+        _offered = state.offers.remove(&self.number);
+        let askers = std::mem::take(&mut state.askers).into_iter();
+        (_askers, state.askers) =
+            askers.partition::<BTreeMap<_, _>, _>(|(_, asker)| asker.offer == self.number);
     }
 }

@@ -142,3 +142,48 @@ fn a_lack_of_sockets_is_a_lack_of_descriptors_for_a_new_stream() {
         assert_eq!(told, otherwise, "{error}");
     }
 }
+
+/// A child that has a socket too, for which a copy of the descriptor stands here, does not keep it watched.
+#[test]
+fn what_is_closed_is_not_watched_whoever_else_has_it() {
+    let holder = name();
+    let server = Server::start().unwrap();
+    let listener = listening(&holder);
+    let _ghost = rustix::io::fcntl_dupfd_cloexec(&listener, 0).unwrap();
+    let offer = server.offer(listener, &kept(), &kept()).unwrap();
+    assert_eq!(server.watched(), 1);
+    drop(offer);
+    assert_eq!(server.watched(), 0);
+}
+
+/// A socket that is closed with words which it is to deliver first is closed late. Other streams do not wait
+/// for that.
+#[test]
+fn what_is_slow_to_close_holds_up_no_other_stream() {
+    use std::net::{TcpListener, TcpStream};
+    const LINGER: Duration = Duration::from_secs(6);
+    let holder = name();
+    let server = Server::start().unwrap();
+    let listener = listening(&holder);
+    let never_reads = TcpListener::bind("127.0.0.1:0").unwrap();
+    let slow = TcpStream::connect(never_reads.local_addr().unwrap()).unwrap();
+    slow.set_nonblocking(true).unwrap();
+    while std::io::Write::write(&mut &slow, &[0; 1 << 16]).is_ok() {}
+    rustix::net::sockopt::set_socket_linger(&slow, Some(LINGER)).unwrap();
+    let pass::Connected::To(socket) = pass::connect(&holder).unwrap() else {
+        panic!("nobody listens");
+    };
+    pass::send(&socket, ASK, &slow).unwrap();
+    // Now it is on its way and nowhere else, so whoever takes it closes it.
+    drop(slow);
+    let _offer = server.offer(listener, &kept(), &kept()).unwrap();
+    // Time for the thread to do so, which takes none.
+    std::thread::sleep(Duration::from_millis(200));
+    let begun = Instant::now();
+    drop(server.offer(listening(&name()), &kept(), &kept()).unwrap());
+    assert!(begun.elapsed() < LINGER / 3);
+    assert!(matches!(
+        pass::receive(&socket, GIVE),
+        pass::Received::Nothing
+    ));
+}
