@@ -5,6 +5,8 @@
 mod support;
 
 use std::fmt::Debug;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use shmstream::cuda::cudarc::driver::{DriverError, sys::CUresult};
 use shmstream::cuda::{CudaFrame, CudaStream};
@@ -25,6 +27,7 @@ fn child_entry() {
         ("read", read),
         ("hold", hold),
         ("publish_slowly", publish_slowly),
+        ("publish_long", publish_long),
         ("keep", keep),
         ("refusals", refusals),
         ("create", create),
@@ -326,6 +329,9 @@ fn create(arguments: &[String]) {
     if arguments.get(1).is_some_and(|how| how == "by handle") {
         builder = builder.sharing(Sharing::Handle);
     }
+    if arguments.get(1).is_some_and(|how| how == "roomy") {
+        builder = builder.slots(8).history(2);
+    }
     let stream = builder.create(&[LEN], &context).unwrap();
     tell("created");
     loop {
@@ -381,6 +387,79 @@ fn publish_slowly(arguments: &[String]) {
     for i in 2..=3 {
         let publish = stream.publish(&queue, |slot, queue| queue.memcpy_dtod(&source, slot));
         assert_eq!(publish.unwrap(), i);
+    }
+    tell("on its way");
+    let _ = hear();
+}
+
+/// The locks of a process are gone before its work on the device is. So who takes over fills other slots for
+/// a while, as long as there are some, and what arrives late reaches no frame.
+#[test]
+fn slots_that_a_killed_writer_was_filling_are_left_alone_for_a_while() {
+    let name = Name::new("cuda-left-alone");
+    let driver = Driver::new();
+    let mut creator = child(&driver, "create", &[&name, &"roomy"]);
+    creator.expect("created");
+    creator.say("write");
+    creator.expect("wrote 1");
+    let slow = [("STANDIN_DELAY_US", String::from("3600000000"))];
+    let mut writer = child_with(&driver, &slow, "publish_long", &[&name]);
+    writer.expect("on its way");
+    writer.kill();
+    let killed = Instant::now();
+    let states = words_of(&name, 0);
+    let left: Vec<_> = (0..8).filter(|&slot| states[slot] == 1).collect();
+    let mut last = stat(&name).unwrap().count;
+    if !driver.is_real() {
+        // On a device they may have arrived.
+        assert_eq!((left.len(), last), (2, 1));
+    }
+    let mut keeper = child(&driver, "keep", &[&name]);
+    keeper.expect(&format!("frame {last}"));
+    while killed.elapsed() < Duration::from_millis(500) {
+        last += 1;
+        creator.say("write");
+        creator.expect(&format!("wrote {last}"));
+        keeper.say("read");
+        keeper.expect(&format!("frame {last}"));
+        let now = words_of(&name, 0);
+        assert!(left.iter().all(|&slot| now[slot] == 1), "{left:?}: {now:?}");
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    // With history, slots take turns.
+    for _ in 0..8 {
+        last += 1;
+        creator.say("write");
+        creator.expect(&format!("wrote {last}"));
+    }
+    assert!(!words_of(&name, 0).contains(&1));
+    assert_eq!(words_of(&name, 40), [0; 8]);
+}
+
+/// Returns a word of each of eight slots, as `docs/protocol.md` has them.
+fn words_of(name: &Name, offset: u64) -> [u64; 8] {
+    let file = std::fs::File::open(name.path()).unwrap();
+    let word = |at: u64| {
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, at).unwrap();
+        u64::from_ne_bytes(word)
+    };
+    let control = word(40);
+    std::array::from_fn(|slot| word(control + 512 + 128 * slot as u64 + offset))
+}
+
+/// Has two frames on their way, with much to do for each.
+fn publish_long(arguments: &[String]) {
+    let name: String = argument(arguments, 0);
+    let context = context();
+    let queue = context.new_stream().unwrap();
+    let stream = CudaStream::<i64>::open(&name, &context).unwrap();
+    for i in 2..=3 {
+        let source = fill(&queue, value(i));
+        let publish = stream.publish(&queue, |slot, queue| {
+            (0..2000).try_for_each(|_| queue.memcpy_dtod(&source, slot))
+        });
+        publish.unwrap();
     }
     tell("on its way");
     let _ = hear();

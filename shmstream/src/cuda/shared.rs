@@ -18,6 +18,13 @@ use crate::region::Board;
 use crate::stream::handle::Handle;
 use crate::write_lock::WriteLock;
 
+/// How long a slot is left alone in which work of one who died may still go on, in nanoseconds, if there is
+/// another.
+///
+/// The kernel gives up the locks of a process before it closes the device, and with that the context. There
+/// is no bound on the time between the two; it is milliseconds, by all that is known.
+const GRACE: u64 = 1_000_000_000;
+
 /// The part of a handle that outlives it if need be.
 pub(super) struct Shared {
     board: Board,
@@ -149,8 +156,17 @@ impl Shared {
     /// Not at the same time as a frame lands, which would change what is the latest under its eyes.
     pub(super) fn claim(&self) -> std::result::Result<usize, (Occupied, u64)> {
         let mut state = self.state();
-        match self.board.control().claim(state.in_flight) {
+        let control = self.board.control();
+        let now = Clock::default().now().monotonic_ns;
+        let left = control.left_behind(state.in_flight, now, GRACE);
+        let claimed = match control.claim(state.in_flight | left) {
+            // Rather one of those than none.
+            Err(_) if left != 0 => control.claim(state.in_flight),
+            claimed => claimed,
+        };
+        match claimed {
             Ok(slot) => {
+                control.note_filling(slot, true);
                 state.in_flight |= 1 << slot;
                 Ok(slot)
             }
@@ -205,6 +221,7 @@ impl Shared {
         if let Some(frame) = frame {
             self.publish(slot, frame);
         }
+        self.board.control().note_filling(slot, false);
         state.in_flight &= !(1 << slot);
         state.given_up &= !(1 << slot);
         self.let_go_of(&mut state);

@@ -128,7 +128,15 @@ pub(crate) struct Slot {
     /// as the number of a lock. Zero: the frame was complete when it was published. A writer that dies
     /// leaves its number, and the kernel frees the lock.
     maker: AtomicU64,
+    /// Written and loaded by the holder of the write lock, on a device alone: whether work that its owner
+    /// put into a queue fills the slot. Zero: no. [`FILLING`]: yes. Else somebody died over it, and this is
+    /// when the next holder found that, by the monotonic clock: the work may go on for a moment.
+    filling: AtomicU64,
 }
+
+/// What [`Slot::filling`] holds while the slot is being filled, and what who dies meanwhile leaves.
+#[cfg(feature = "cuda")]
+const FILLING: u64 = 1;
 
 impl Slot {
     /// Returns the count of the frame that a state stands for, or `None` for one that is odd or
@@ -498,6 +506,39 @@ impl<'a> Control<'a> {
         std::num::NonZeroU64::new(self.slots[slot].maker.load(Ordering::Relaxed))
     }
 
+    /// Notes that work fills a slot, which the caller has claimed, or that it does not any more.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn note_filling(self, slot: usize, fills: bool) {
+        // Relaxed, as in `left_behind`: between holders of the write lock, which hands it over.
+        let word = if fills { FILLING } else { 0 };
+        self.slots[slot].filling.store(word, Ordering::Relaxed);
+    }
+
+    /// Returns the slots, one bit each, in which work of one who died may still go on: it was found less
+    /// than `grace` ago, all in nanoseconds. The caller holds the write lock, and fills `own` itself.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn left_behind(self, own: u64, now: u64, grace: u64) -> u64 {
+        let mut left = 0;
+        for (i, slot) in self.slots.iter().enumerate() {
+            if own >> i & 1 != 0 {
+                continue;
+            }
+            let found = match slot.filling.load(Ordering::Relaxed) {
+                0 => continue,
+                FILLING => {
+                    slot.filling.store(now.max(FILLING + 1), Ordering::Relaxed);
+                    now
+                }
+                found => found,
+            };
+            // Clocks may differ between those who write it, by more than any grace.
+            if now.abs_diff(found) < grace {
+                left |= 1 << i;
+            }
+        }
+        left
+    }
+
     /// Notes the number of the socket at which the owner of `row` hands memory on.
     #[cfg(feature = "cuda")]
     pub(crate) fn note_socket(self, row: usize, number: std::num::NonZeroU64) {
@@ -604,6 +645,7 @@ impl Slot {
                 monotonic_ns: zero(),
             },
             maker: zero(),
+            filling: zero(),
         }
     }
 }

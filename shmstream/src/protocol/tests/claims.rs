@@ -192,3 +192,27 @@ fn a_guard_that_goes_leaves_the_other_slots_pinned() {
     assert!(pins.remove(control, first));
     assert_eq!(control.pins(0), 1 << second);
 }
+
+#[cfg(feature = "cuda")]
+#[test]
+fn what_somebody_died_over_is_left_alone_for_a_while_from_when_it_is_found() {
+    let block = Block::new(4, 1);
+    let control = block.control();
+    assert_eq!(control.left_behind(0, 100, 10), 0);
+    for slot in [0, 2, 3] {
+        control.note_filling(slot, true);
+    }
+    control.note_filling(3, false);
+    // What is one's own is not left, nor found.
+    assert_eq!(control.left_behind(1 << 2, 100, 10), 1);
+    assert_eq!(control.left_behind(0, 109, 10), 1 | 1 << 2);
+    assert_eq!(control.left_behind(0, 110, 10), 1 << 2);
+    assert_eq!(control.left_behind(0, 119, 10), 0);
+    // By a clock that began elsewhere.
+    assert_eq!(control.left_behind(0, 3, 10), 0);
+    control.note_filling(0, true);
+    assert_eq!(control.left_behind(0, 0, 10), 1);
+    assert_eq!(control.left_behind(0, 20, 10), 0);
+    control.note_filling(0, false);
+    assert_eq!(control.left_behind(0, 3, 10), 0);
+}
