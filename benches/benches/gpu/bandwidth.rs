@@ -3,7 +3,7 @@
 use shmstream::cuda::{CudaStream, Mirrored, context};
 
 use super::table::{Table, Target};
-use super::{Outcome, Scale, median, name};
+use super::{Outcome, PATIENCE, Scale, median, name};
 
 /// From the host into a stream, and read on the device: as in pyshmem's documentation.
 pub(crate) fn round_trips(scale: Scale, table: &mut Table) -> Outcome {
@@ -18,7 +18,7 @@ pub(crate) fn round_trips(scale: Scale, table: &mut Table) -> Outcome {
         let reader = CudaStream::<f32>::open(&name, &context)?;
         let frame = vec![1.0; side * side];
         let time = median(scale.rounds(size_of_val(&*frame)), || {
-            writer.write(&frame)?;
+            writer.write_timeout(&frame, PATIENCE)?;
             let frame = reader.read(&queue)?.ok_or("no frame")?;
             let _view = frame.view();
             Ok(())

@@ -2,16 +2,14 @@
 //! device there, and on the host back.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use shmstream::Stream;
 use shmstream::cuda::{CudaStream, context, context_of};
 
 use super::table::{Table, Target};
-use super::{Outcome, Scale, median, name};
+use super::{Outcome, PATIENCE, Scale, median, name};
 
 const ROLE: &str = "SHMSTREAM_BENCH_GPU_READS";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of a frame, what the row says of it, and by how much it is to be faster than pyshmem.
 const SIZES: [(usize, &str); 2] = [(64 << 10, "64 KiB"), (400_000_000, "400 MB")];
@@ -99,13 +97,13 @@ fn there_and_back(bytes: usize, events: bool, rounds: usize) -> Outcome<f64> {
     let mut id = 0;
     let time = median(rounds, || {
         id += 1;
-        frames.publish_with_id(id, &queue, |slot, queue| {
+        frames.publish_with_id_timeout(id, PATIENCE, &queue, |slot, queue| {
             queue.memcpy_dtod(&source, &mut slot.slice_mut(..source.len()))
         })?;
         while answers.wait_timeout(PATIENCE)?.ok_or("no answer")?.get() != id {}
         Ok(())
     })?;
-    frames.publish_with_id(u64::MAX, &queue, |_, _| Ok(()))?;
+    frames.publish_with_id_timeout(u64::MAX, PATIENCE, &queue, |_, _| Ok(()))?;
     let status = reader.0.wait()?;
     frames.unlink()?;
     match status.success() {

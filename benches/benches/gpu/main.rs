@@ -18,6 +18,9 @@ use table::Table;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
+/// How long a writer waits for a slot that is on its way back from a reader's queue.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How much is measured.
 #[derive(Clone, Copy)]
 struct Scale {

@@ -8,7 +8,7 @@ use libloading::Library;
 use shmstream::cuda::{CudaStream, Queue, context};
 
 use super::table::{Table, Target};
-use super::{Outcome, Scale, median, name};
+use super::{Outcome, PATIENCE, Scale, median, name};
 
 pub(crate) fn measure(scale: Scale, table: &mut Table) -> Outcome {
     if !has_cublas() {
@@ -115,11 +115,15 @@ fn product(scale: Scale, n: usize, on_device: bool) -> Outcome<(f64, f64)> {
     let caller = CudaStream::<f32>::open(&from, &context)?;
     let time = median(rounds, || {
         match on_device {
-            true => vectors.publish(&queue, |slot, queue| queue.memcpy_dtod(&source, slot))?,
-            false => vectors.write(&host)?,
+            true => vectors.publish_timeout(PATIENCE, &queue, |slot, queue| {
+                queue.memcpy_dtod(&source, slot)
+            })?,
+            false => vectors.write_timeout(&host, PATIENCE)?,
         };
         let vector = reader.wait(&queue)?;
-        results.publish(&queue, |slot, _| matrix.multiply(&vector.view(), slot))?;
+        results.publish_timeout(PATIENCE, &queue, |slot, _| {
+            matrix.multiply(&vector.view(), slot)
+        })?;
         drop(vector);
         let result = caller.wait(&queue)?;
         if !on_device {
