@@ -13,8 +13,7 @@ pub(crate) fn round_trips(scale: Scale, table: &mut Table) -> Outcome {
         let context = context(0)?;
         let queue = context.new_stream()?;
         let name = name("trip");
-        let writer = CudaStream::<f32>::builder(&name).slots(3);
-        let writer = writer.create(&[side, side], &context)?;
+        let writer = CudaStream::<f32>::create(&name, &[side, side], &context)?;
         let reader = CudaStream::<f32>::open(&name, &context)?;
         let frame = vec![1.0; side * side];
         let time = median(scale.rounds(size_of_val(&*frame)), || {

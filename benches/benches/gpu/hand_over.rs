@@ -76,7 +76,7 @@ fn there_and_back(bytes: usize, events: bool, rounds: usize) -> Outcome<f64> {
     let name = name("pair");
     let context = context(0)?;
     let queue = context.new_stream()?;
-    let mut builder = CudaStream::<u8>::builder(&name).slots(3);
+    let mut builder = CudaStream::<u8>::builder(&name);
     if events {
         builder = builder.events();
     }
