@@ -13,9 +13,9 @@ use shmstream_tests::{Child, DEADLINE, Name, eventually, hear, play, skip, tell}
 type Number = Stream<u64, 1>;
 
 /// Where signals are in the control block, by `docs/protocol.md`.
-const NOTIFY: u64 = 8;
-const RELEASED: u64 = 132;
-const FREED: u64 = 136;
+const NOTIFY: u64 = 136;
+const RELEASED: u64 = 260;
+const FREED: u64 = 264;
 
 /// A wake call of ours; those of the standard library are private to the process.
 const WAKE: &str = "FUTEX_WAKE, ";
