@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::name::StreamName;
-use crate::os::clock::Clock;
+use crate::os::clock::{Clock, monotonic_ns};
 use crate::os::fork::Unshared;
 use crate::os::{draw, futex, lock};
 use crate::protocol::{FrameWords, Next, Occupied, Pinned, Pins, Torn, Waiting};
@@ -157,7 +157,7 @@ impl Shared {
     pub(super) fn claim(&self) -> std::result::Result<usize, (Occupied, u64)> {
         let mut state = self.state();
         let control = self.board.control();
-        let now = Clock::default().now().monotonic_ns;
+        let now = monotonic_ns();
         let left = control.left_behind(state.in_flight, now, GRACE);
         let claimed = match control.claim(state.in_flight | left) {
             // Rather one of those than none.
