@@ -1045,10 +1045,15 @@ fn open_or_create(arguments: &[String]) {
 fn others_on_the_bus_may_reach_the_memory_where_that_is_possible() {
     let name = Name::new("cuda-memory-bus");
     let driver = Driver::stand_in();
-    for attribute in [1, 0] {
-        let settings = [("STANDIN_ATTRIBUTES", format!("110={attribute}"))];
+    for (key, setting, reachable) in [
+        ("STANDIN_ATTRIBUTES", "110=1", true),
+        ("STANDIN_ATTRIBUTES", "110=0", false),
+        // An old driver does not know the attribute, the third behind the one that cudarc asks for.
+        ("STANDIN_FAIL", "cuDeviceGetAttribute:4-4=1", false),
+    ] {
+        let settings = [(key, setting.to_owned())];
         let creator = child_with(&driver, &settings, "reachable", &[&name]);
-        creator.expect(&(attribute == 1).to_string());
+        creator.expect(&reachable.to_string());
         creator.finish();
     }
 }
